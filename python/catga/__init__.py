@@ -1,0 +1,1 @@
+"""Catga: a messaging core for latency-sensitive Python services."""
