@@ -76,17 +76,24 @@ class Wheel(Generic[T]):
 
     def __new__(cls, now_ms: int) -> Wheel[T]: ...
     def insert(self, deadline_ms: int, item: T) -> int:
-        """A key for ``cancel`` and ``reset``; never reused while the wheel lives. A passed deadline fires at the next drain."""
+        """A key for ``cancel`` and ``reset``; never reused while the wheel lives.
+
+        A passed deadline fires at the next drain.
+        """
     def insert_many(self, deadlines_ms: Sequence[int], items: Sequence[T]) -> list[int]: ...
     def cancel(self, key: int) -> T | None:
         """The item, or None when the key fired or was cancelled before."""
     def reset(self, key: int, deadline_ms: int) -> bool:
         """Moves a pending timer; False when there is none. It then ranks last among its new equals."""
     def drain(self, now_ms: int) -> list[T]:
-        """Everything due, by deadline, FIFO among equals. Time never goes back: an earlier ``now_ms`` drains nothing."""
+        """Everything due, by deadline, FIFO among equals. Time never goes back: an earlier ``now_ms`` counts as now."""
     def next_deadline(self) -> int | None:
-        """The earliest deadline pending, exact."""
-    def clear(self) -> list[T]: ...
+        """The earliest deadline pending, exact.
+
+        At once, unless the earliest timer of its slot was cancelled or moved since: then one walk of that slot.
+        """
+    def clear(self) -> list[T]:
+        """Everything pending, in the order of ``drain``."""
     def __len__(self) -> int: ...
 
 # -- batcher ----------------------------------------------------------------------------------------------------------
@@ -110,32 +117,51 @@ class Batcher(Generic[T]):
 Unpacked = tuple[int, int, int, int, int, bytes, int, int, int, str, bytes | None, bytes | None, bytes | memoryview]
 """(kind, flags, codec, priority, schema_version, id, created_ms, due_ms, deadline_ms, type, key, ext, payload)"""
 
+@final
 class FrameError(ValueError):
     """Bytes that are no frame: ``code`` (a stable ``CTG-`` code), ``offset``."""
 
-    code: str
-    offset: int
+    def __new__(cls, message: object, code: str, offset: int) -> FrameError: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
 
 def pack(
     kind: int,
     codec: int,
     priority: int,
     schema_version: int,
-    id: bytes,
+    id: bytes,  # noqa: A002 - the field's own name
     created_ms: int,
     due_ms: int,
     deadline_ms: int,
-    type: str,
+    type: str,  # noqa: A002 - the field's own name
     key: bytes | None,
     ext: bytes | None,
     payload: bytes | bytearray | memoryview,
-) -> bytes: ...
-def unpack(frame: bytes | bytearray | memoryview, max_bytes: int = ...) -> Unpacked:
-    """One whole frame. A payload above 4 KiB is a memoryview of ``frame``, a smaller one a copy."""
-def unpack_many(frames: Sequence[bytes], max_bytes: int = ...) -> list[Unpacked | FrameError]:
+    flags: int = 0,
+    max_bytes: int = 16777216,
+) -> bytes:
+    """The frame of one message; what ``unpack`` would refuse is refused here first, as a ``FrameError``."""
+
+def unpack(frame: bytes | bytearray | memoryview, max_bytes: int = 16777216) -> Unpacked:
+    """One whole frame. A payload above 4 KiB is a memoryview of ``frame``, a smaller one a copy.
+
+    Where ``frame`` is no ``bytes``, the view is of a copy of it: its owner may reuse or resize it at once.
+    """
+
+def unpack_many(
+    frames: Sequence[bytes | bytearray | memoryview], max_bytes: int = 16777216
+) -> list[Unpacked | FrameError]:
     """One call for a batch; a bad frame becomes its error in its own place and disturbs no neighbour."""
-def split(buffer: bytes | bytearray | memoryview, max_bytes: int = ...) -> tuple[list[Unpacked], int]:
-    """The whole frames at the start of a buffer, and how many bytes they took; a torn tail is left for the next read."""
+
+def split(buffer: bytes | bytearray | memoryview, max_bytes: int = 16777216) -> tuple[list[Unpacked], int]:
+    """The whole frames at the start of a buffer, and how many bytes they took; a torn tail is left for the next read.
+
+    Bad bytes end the list; they are raised as a ``FrameError`` by the call that begins at them, so no frame is lost.
+    """
+
 def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int: ...
 
 # -- ids --------------------------------------------------------------------------------------------------------------
@@ -154,7 +180,7 @@ class Ids:
 class Snowflake:
     """64-bit ids: 41 bits of ms since ``epoch_ms``, 10 of node, 12 of sequence; never waits, never steps back."""
 
-    def __new__(cls, node: int, epoch_ms: int = ...) -> Snowflake: ...
+    def __new__(cls, node: int, epoch_ms: int = 1735689600000) -> Snowflake: ...
     def next(self, now_ms: int) -> int: ...
     def many(self, count: int, now_ms: int) -> list[int]: ...
 
