@@ -1,0 +1,31 @@
+"""Backends: everything about one technology in one folder, reached by URL and imported only when asked for."""
+
+import difflib
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import urlsplit
+
+from catga.clock import Clock
+from catga.errors import UnknownBackend
+
+
+def open_backend(role: str, url: str, clock: Clock) -> Any:
+    """The store or transport (`role`) of a URL's technology; `UnknownBackend` names the extra to install.
+
+    Third parties add technologies through the entry point group `catga.backends`: a module with `store(url, clock)` and
+    `transport(url, clock)`.
+    """
+    scheme = urlsplit(url).scheme
+    known = {entry.name: entry for entry in entry_points(group="catga.backends")}
+    if scheme not in known:
+        near = difflib.get_close_matches(scheme, known, 1)
+        hint = f"did you mean {near[0]}://? " if near else ""
+        raise UnknownBackend(f"no backend for {url!r}", where=f"{role}=", why=f"known are: {', '.join(f'{name}://' for name in sorted(known))}", fix=f"{hint}use one of these, or install the package that brings {scheme or 'it'}://")
+    try:
+        module = known[scheme].load()
+    except ImportError as error:
+        raise UnknownBackend(f"the {scheme} backend cannot be imported", where=f"{role}=", why=str(error), fix=f"pip install 'catga[{scheme}]'") from error
+    make = getattr(module, role, None)
+    if make is None:
+        raise UnknownBackend(f"{scheme}:// cannot be a {role}", where=f"{role}=", fix="see the table of backends in the docs")
+    return make(url, clock)

@@ -1,0 +1,65 @@
+"""Leases on parts: a fair share for every live instance, a new epoch with every change of hands."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from catga.clock import Clock
+from catga.ports.messages import Lease
+from catga.ports.store import Share
+
+
+class Leases:
+    """Expiry is by the wall clock that all processes of one machine share; validity by each one's monotonic time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def claim(self, connection: sqlite3.Connection, scope: str, owner: str, parts: int, ttl: float, before: float) -> Share:
+        """Renews what this owner has, takes what is free or expired up to its share."""
+        now = self._clock.wall_ms()
+        expires = now + int(ttl * 1000)
+        connection.execute("delete from catga_members where scope = ? and expires_ms <= ?", (scope, now))
+        connection.execute("insert or replace into catga_members values (?, ?, ?)", (scope, owner, expires))
+        (members,) = connection.execute("select count(*) from catga_members where scope = ?", (scope,)).fetchone()
+        connection.executemany("insert or ignore into catga_leases (scope, part, epoch, expires_ms) values (?, ?, 0, 0)", [(scope, part) for part in range(parts)])
+        share = -(-parts // members)
+        mine = {part: epoch for part, epoch in connection.execute("select part, epoch from catga_leases where scope = ? and owner = ?", (scope, owner))}
+        connection.execute("update catga_leases set expires_ms = ? where scope = ? and owner = ?", (expires, scope, owner))
+        until = before + ttl
+        leases = [Lease(scope, part, epoch, until) for part, epoch in mine.items()]
+        free = connection.execute(
+            "select part, epoch, owner from catga_leases where scope = ? and (owner is null or (owner <> ? and expires_ms <= ?)) order by part",
+            (scope, owner, now),
+        ).fetchall()
+        for part, epoch, last in free[: max(0, share - len(mine))]:
+            connection.execute(
+                "update catga_leases set owner = ?, epoch = ?, expires_ms = ? where scope = ? and part = ?",
+                (owner, epoch + 1, expires, scope, part),
+            )
+            leases.append(Lease(scope, part, epoch + 1, until, last is not None))
+        return Share(leases, max(0, len(mine) - share))
+
+    def release(self, connection: sqlite3.Connection, leases: Sequence[Lease], owner: str, leave: bool) -> None:
+        """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
+        for lease in leases:
+            connection.execute(
+                "update catga_leases set owner = null, alone = 0, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
+                (lease.scope, lease.part, lease.epoch, owner),
+            )
+        if leave:
+            connection.execute("delete from catga_members where owner = ?", (owner,))
+
+    def holds(self, connection: sqlite3.Connection, lease: Lease) -> bool:
+        """Whether nobody has claimed the part since."""
+        row = connection.execute("select epoch from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)).fetchone()
+        return row is not None and row[0] == lease.epoch
+
+    def alone(self, connection: sqlite3.Connection, lease: Lease, token: int) -> int:
+        """Counts a claim on one delivery alone; a message that kills its process is told from its neighbours by it."""
+        alone, claims = connection.execute("select alone, alone_claims from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)).fetchone()
+        before = claims if alone == token else 0
+        connection.execute(
+            "update catga_leases set alone = ?, alone_claims = ? where scope = ? and part = ? and epoch = ?",
+            (token, before + 1, lease.scope, lease.part, lease.epoch),
+        )
+        return int(before)

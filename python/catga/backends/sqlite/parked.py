@@ -1,0 +1,59 @@
+"""Reading the parked rows: due retries, their followers, schedules, dead letters."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from catga.backends.sqlite.names import Names
+from catga.ports.store import Parked, ParkedState
+
+_COLUMNS = "handler, id, channel, part, key, state, due_ms, frame, claims, failures, reason, history, place"
+
+
+def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int) -> list[Parked]:
+    """Retries and schedules whose time has come, and followers whose head has gone."""
+    chosen = ",".join(f"{part:d}" for part in parts)
+    rows = connection.execute(
+        f"""
+        select {_COLUMNS} from catga_parked p
+        where channel = ? and part in ({chosen}) and state in ('retry', 'scheduled', 'blocked') and due_ms <= ?
+          and (state <> 'blocked' or not exists (
+            select 1 from catga_parked h where h.handler = p.handler and h.channel = p.channel and h.part = p.part and h.key = p.key and h.place < p.place
+              and (h.state <> 'dead' or h.due_ms < 0)))
+        order by due_ms, place limit ?
+        """,
+        (names.number(channel), now_ms, most),
+    ).fetchall()
+    return [_parked(connection, names, row) for row in rows]
+
+
+def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, ParkedState]]:
+    """Keys that later messages must wait behind."""
+    chosen = ",".join(f"{part:d}" for part in parts)
+    rows = connection.execute(
+        f"""
+        select handler, key, state from catga_parked where channel = ? and part in ({chosen}) and key is not null
+          and (state in ('retry', 'blocked') or (state = 'dead' and due_ms < 0)) order by place
+        """,
+        (names.number(channel),),
+    )
+    return [(names.text(connection, handler), key, ParkedState(state)) for handler, key, state in rows]
+
+
+def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handler: str | None) -> list[Parked]:
+    """Newest first."""
+    if handler is not None and names.unknown([handler]):
+        return []
+    only = "" if handler is None else f"and handler = {names.number(handler):d}"
+    rows = connection.execute(f"select {_COLUMNS} from catga_parked where state = 'dead' {only} order by place desc limit ?", (most,)).fetchall()
+    return [_parked(connection, names, row) for row in rows]
+
+
+def next_due(connection: sqlite3.Connection) -> int | None:
+    """The earliest time in the table."""
+    (due,) = connection.execute("select min(due_ms) from catga_parked where state in ('retry', 'scheduled')").fetchone()
+    return due  # type: ignore[no-any-return]
+
+
+def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
+    handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
+    return Parked(names.text(connection, handler), id, names.text(connection, channel), part, key, ParkedState(state), due, frame, claims, failures, reason, history, place)  # type: ignore[arg-type]

@@ -1,0 +1,297 @@
+"""`SqliteStore`: the store port on one file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from catga.backends.sqlite.database import Database, delete_rows
+from catga.backends.sqlite.failures import store_error
+from catga.backends.sqlite.leases import Leases
+from catga.backends.sqlite.names import Names
+from catga.backends.sqlite.options import SqliteOptions
+from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, waiting_keys
+from catga.backends.sqlite.schema import check_version
+from catga.backends.sqlite.writes import GroupLost, Writes, find_marks
+from catga.clock import Bell, Clock
+from catga.errors import StaleLease
+from catga.ports.messages import Lease, Outgoing
+from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Unit
+from catga.transaction import Connection, Row
+
+if TYPE_CHECKING:
+    from catga.backends.sqlite.queue import SqliteTransport
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """One writer at a time over all processes, in the order of asking; readers never wait for it."""
+
+    def __init__(self, options: SqliteOptions, clock: Clock) -> None:
+        self.options = options
+        self.clock = clock
+        self.store_id = f"sqlite:{options.absolute}"
+        self.database = Database(options)
+        self.names = Names()
+        self.bell = Bell(clock)
+        self._writes = Writes(self.database, self.names)
+        self._leases = Leases(clock)
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._users = 0
+
+    async def open(self) -> None:
+        """Idempotent: the app and the transport of one file share it."""
+        self._users += 1
+        if self._users == 1:
+            self.database.open()
+            self.names.load(self.database.writer)
+
+    async def close(self) -> None:
+        """After the last user's close."""
+        self._users -= 1
+        if self._users == 0:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await asyncio.to_thread(self.database.close)
+
+    def queue(self) -> "SqliteTransport":
+        """From now on what units publish goes to the queue in this file, and no relay is needed."""
+        from catga.backends.sqlite.queue import SqliteTransport
+
+        self._writes.colocated = True
+        return SqliteTransport(self)
+
+    async def declare(self, names: Sequence[str]) -> None:
+        """Gives numbers to channels and handlers before they are used."""
+        if unknown := self.names.unknown(names):
+            await self.write(lambda connection: self.names.learn(connection, unknown))
+            self.names.load(self.database.writer)
+
+    def rename(self, aliases: dict[str, str]) -> None:
+        """Handlers that were renamed keep their marks and parked rows; before any work begins."""
+        with self.database.writer:
+            self.names.rename(self.database.writer, aliases)
+        self.names.load(self.database.writer)
+
+    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a
+        constraint deferred to its end, makes each unit run in one of its own, so that no neighbour is blamed."""
+        return await self._apart(self._commit(units))
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs writing work of our own in a transaction of its own."""
+        return await self._apart(self._write(work))
+
+    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+        """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
+        together with the unit made from its result."""
+        return await self._apart(self._exclusive(work, unit_of))
+
+    async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+        """Committed rows, read on a connection that cannot write."""
+        return await self.database.read(lambda connection: connection.execute(sql, args).fetchall())
+
+    # -- inbox --------------------------------------------------------------------------------------------------------
+
+    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
+        """Those that exist, without a stored reply when none was asked to be kept."""
+        known = [key for key in keys if not self.names.unknown([key[1]])]
+        groups: dict[tuple[int, int], list[bytes]] = {}
+        for day, handler, id in known:
+            groups.setdefault((day, self.names.number(handler)), []).append(id)
+        if not groups:
+            return {}
+
+        def look(connection: sqlite3.Connection) -> dict[tuple[int, str, bytes], Mark]:
+            found = {}
+            for day, handler, id in find_marks(connection, groups):
+                state, reply = connection.execute("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, handler, id)).fetchone()
+                name = self.names.text(connection, handler)
+                found[day, name, id] = Mark(day, name, id, MarkState(state), reply)
+            return found
+
+        return await self.database.read(look)
+
+    async def forget(self, before_day: int) -> int:
+        """Drops the marks of days before this one."""
+        return await self.write(lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount)
+
+    # -- leases -------------------------------------------------------------------------------------------------------
+
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+        """See the port."""
+        before = self.clock.monotonic()
+
+        def claim(connection: sqlite3.Connection) -> Share:
+            check_version(connection, self.database.path)
+            return self._leases.claim(connection, scope, owner, parts, ttl, before)
+
+        return await self.write(claim)
+
+    async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:
+        """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
+        await self.write(lambda connection: self._leases.release(connection, leases, owner, leave))
+
+    async def alone(self, lease: Lease, token: int) -> int:
+        """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
+        return await self.write(lambda connection: self._leases.alone(connection, lease, token))
+
+    # -- outbox -------------------------------------------------------------------------------------------------------
+
+    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
+        """In the order of their commits: SQLite has one writer, and numbers are given inside its transaction."""
+        rows = await self.fetch("select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?", (lease.part, most))
+        return [Outgoing(*row) for row in rows]
+
+    async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
+        """See the port."""
+
+        def drop(connection: sqlite3.Connection) -> bool:
+            if not self._leases.holds(connection, lease):
+                return False
+            delete_rows(connection, f"delete from catga_outbox where part = {lease.part:d} and id in", ids)
+            return True
+
+        return await self.write(drop)
+
+    # -- parked -------------------------------------------------------------------------------------------------------
+
+    async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
+        """See the port."""
+        if self.names.unknown([channel]):
+            return []
+        return await self.database.read(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
+        """See the port."""
+        if self.names.unknown([channel]):
+            return []
+        return await self.database.read(lambda connection: waiting_keys(connection, self.names, channel, parts))
+
+    async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
+        """See the port."""
+        return await self.database.read(lambda connection: dead_letters(connection, self.names, most, handler))
+
+    async def next_due(self) -> int | None:
+        """See the port."""
+        return await self.database.read(next_due)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _apart(self, work: Any) -> Any:
+        # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        async with self._turn:
+            await self._learn(units)
+            try:
+                outcomes = await self._transaction(units)
+            except (GroupLost, sqlite3.IntegrityError):
+                outcomes = [await self._singly(unit) for unit in units]
+        if any(unit.publish for unit in units):
+            self.bell.ring()
+        return outcomes
+
+    async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
+        await self.database.begin()
+        try:
+            outcomes = self._writes.apply(units)
+        except sqlite3.Error as error:
+            self.database.rollback()
+            raise store_error(error, self.database.path) or error from error
+        except BaseException:
+            self.database.rollback()
+            raise
+        try:
+            await self.database.commit()
+        except sqlite3.IntegrityError:
+            self.database.rollback()
+            raise
+        return outcomes
+
+    async def _singly(self, unit: Unit) -> Outcome:
+        try:
+            (outcome,) = await self._transaction([unit])
+        except GroupLost as lost:
+            why = "it ended the transaction it shares with others (OR ROLLBACK, RAISE(ROLLBACK) or the like)"
+            from catga.errors import ForbiddenStatement
+
+            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)") if lost.__cause__ is None else StaleLease(str(lost)))
+        except sqlite3.IntegrityError as error:
+            from catga.backends.sqlite.failures import statement_error
+
+            return Outcome(Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements)))
+        return outcome
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._turn:
+            await self.database.begin()
+            try:
+                result = work(self.database.writer)
+            except sqlite3.Error as error:
+                self.database.rollback()
+                raise store_error(error, self.database.path) or error from error
+            except BaseException:
+                self.database.rollback()
+                raise
+            await self.database.commit()
+            return result
+
+    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+        async with self._turn:
+            await self.database.begin()
+            try:
+                self.database.guarded = True
+                try:
+                    result = await work(Connection(self.database.writer))
+                finally:
+                    self.database.guarded = False
+                unit = unit_of(result)
+                if unknown := self.names.unknown(_names_of([unit])):
+                    self.names.learn(self.database.writer, unknown)
+                    self.names.load(self.database.writer)
+                (outcome,) = self._writes.apply([unit])
+                if outcome is not COMMITTED:
+                    self.database.rollback()
+                    return result, outcome
+            except BaseException:
+                self.database.rollback()
+                raise
+            await self.database.commit()
+        if unit.publish:
+            self.bell.ring()
+        return result, outcome
+
+    async def _learn(self, units: Sequence[Unit]) -> None:
+        if not (unknown := self.names.unknown(_names_of(units))):
+            return
+        await self.database.begin()
+        try:
+            check_version(self.database.writer, self.database.path)
+            self.names.learn(self.database.writer, unknown)
+        except BaseException:
+            self.database.rollback()
+            raise
+        await self.database.commit()
+        self.names.load(self.database.writer)
+
+
+def _names_of(units: Sequence[Unit]) -> Iterable[str]:
+    for unit in units:
+        for mark in unit.marks:
+            yield mark.handler
+        for message in unit.publish:
+            yield message.channel
+        for parked in unit.park:
+            yield parked.handler
+            yield parked.channel
+        for handler, _ in unit.unpark:
+            yield handler
+
+

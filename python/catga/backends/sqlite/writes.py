@@ -1,0 +1,150 @@
+"""Group commit: the units of many handlers in one transaction, each undone alone where it fails."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from catga.backends.sqlite.database import Database, delete_rows, insert_rows
+from catga.backends.sqlite.failures import statement_error, store_error
+from catga.backends.sqlite.names import Names
+from catga.errors import Conflict, ForbiddenStatement, StaleLease
+from catga.messages import NORMAL
+from catga.ports.messages import Lease
+from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
+from catga.transaction import Statement
+
+_DUPLICATE = Outcome(Commit.DUPLICATE)
+_STALE = Outcome(Commit.STALE, StaleLease("the part was taken over by another instance", why="its lease had run out", fix="nothing: the new holder does this work"))
+
+_SAVE, _RELEASE, _UNDO = "savepoint catga /* catga */", "release catga /* catga */", "rollback to catga /* catga */"
+
+
+class GroupLost(Exception):
+    """A unit's SQL has ended the shared transaction; its neighbours have not failed."""
+
+
+class Writes:
+    """Applies units inside a transaction that is already begun."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+        self.colocated = False
+
+    def apply(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Everything in order; raises `GroupLost` where the transaction is gone, and nothing of it was written."""
+        connection = self._database.writer
+        stale = self._stale({unit.lease for unit in units if unit.lease is not None})
+        outcomes: list[Outcome] = []
+        written: list[Unit] = []
+        taken = self._existing([mark for unit in units for mark in unit.marks if not mark.replace])
+        for unit in units:
+            outcome = _STALE if unit.lease in stale else self._one(connection, unit, taken)
+            outcomes.append(outcome)
+            if outcome is COMMITTED:
+                written.append(unit)
+        self._bookkeeping(connection, written)
+        return outcomes
+
+    def _one(self, connection: sqlite3.Connection, unit: Unit, taken: set[tuple[int, int, bytes]]) -> Outcome:
+        keys = [(mark.day, self._names.number(mark.handler), mark.id) for mark in unit.marks if not mark.replace]
+        if taken and not taken.isdisjoint(keys):
+            return _DUPLICATE
+        if unit.statements or unit.unpark:
+            connection.execute(_SAVE)
+            try:
+                for handler, id in unit.unpark:
+                    if connection.execute("delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)).rowcount != 1:
+                        connection.execute(_UNDO)
+                        connection.execute(_RELEASE)
+                        return _DUPLICATE
+                error = self._statements(connection, unit.statements)
+            except BaseException:
+                self._undo(connection)
+                raise
+            if error is not None:
+                self._undo(connection)
+                return Outcome(Commit.FAILED, error)
+            connection.execute(_RELEASE)
+        taken.update(keys)
+        return COMMITTED
+
+    def _undo(self, connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction:
+            raise GroupLost
+        connection.execute(_UNDO)
+        connection.execute(_RELEASE)
+
+    def _statements(self, connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exception | None:
+        self._database.guarded = True
+        try:
+            for statement in statements:
+                try:
+                    touched = connection.execute(statement.sql, statement.args).rowcount
+                except sqlite3.Error as error:
+                    return self._failure(error, statement)
+                except (TypeError, ValueError, OverflowError, Warning) as error:
+                    return statement_error(sqlite3.ProgrammingError(str(error)), statement.sql)
+                if statement.expect is not None and touched != statement.expect:
+                    fix = "nothing: the handler is run again on what is there now"
+                    return Conflict(f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix)
+            return None
+        finally:
+            self._database.guarded = False
+
+    def _failure(self, error: sqlite3.Error, statement: Statement) -> Exception:
+        if "not authorized" in str(error) or "prohibited" in str(error):
+            why = "it would end, nest or escape the commit that this handler shares with others, or write Catga's own tables"
+            return ForbiddenStatement("this statement is not allowed in a handler", where=statement.sql, why=why, fix="leave transactions to Catga; ask for a `Connection` to hold one of your own")
+        whole = store_error(error, self._database.path)
+        if whole is not None:
+            raise whole from error
+        return statement_error(error, statement.sql)
+
+    def _stale(self, leases: set[Lease]) -> set[Lease]:
+        found = {}
+        for scope in {lease.scope for lease in leases}:
+            rows = self._database.writer.execute("select part, epoch from catga_leases where scope = ?", (scope,))
+            found |= {(scope, part): epoch for part, epoch in rows}
+        return {lease for lease in leases if found.get((lease.scope, lease.part)) != lease.epoch}
+
+    def _existing(self, marks: Sequence[Mark]) -> set[tuple[int, int, bytes]]:
+        groups: dict[tuple[int, int], list[bytes]] = {}
+        for mark in marks:
+            groups.setdefault((mark.day, self._names.number(mark.handler)), []).append(mark.id)
+        return find_marks(self._database.writer, groups)
+
+    def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+        number = self._names.number
+        marks = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if not mark.replace]
+        insert_rows(connection, "insert into catga_marks", marks)
+        replaced = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if mark.replace]
+        insert_rows(connection, "insert or replace into catga_marks", replaced)
+        published = [message for unit in units for message in unit.publish]
+        if self.colocated:
+            queued = [(number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
+            insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
+        else:
+            sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
+            insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
+        parked = [row for unit in units for row in unit.park]
+        if parked:
+            (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
+            rows = [
+                (number(p.handler), p.id, number(p.channel), p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
+                for n, p in enumerate(parked, 1)
+            ]
+            insert_rows(connection, "insert or replace into catga_parked", rows)
+        delete_rows(connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle])
+
+
+def find_marks(connection: sqlite3.Connection, groups: dict[tuple[int, int], list[bytes]]) -> set[tuple[int, int, bytes]]:
+    """Those (day, handler, id) that have a mark."""
+    return {
+        (day, handler, id)
+        for (day, handler), ids in groups.items()
+        for start in range(0, len(ids), 500)
+        for (id,) in connection.execute(
+            f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(ids[start : start + 500]))})",
+            (day, handler, *ids[start : start + 500]),
+        )
+    }

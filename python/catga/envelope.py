@@ -1,0 +1,157 @@
+"""Envelopes: a message with its identity as the bytes that travel and are stored (see docs/frames.md)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from catga import _core
+from catga.errors import BadPayload, TooLarge, UnknownMessageType, UnknownVersion
+from catga.messages import Message, key_getter
+from catga.ports.messages import PARTS, Outgoing
+
+KINDS: Final = {"command": 0, "query": 1, "stream": 2, "event": 3}
+MSGPACK: Final = 0
+MAX_BYTES: Final = 16 * 1024 * 1024
+DAY_MS: Final = 86_400_000
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What travels beside a message. Times are ms since the epoch; `deadline_ms` is 0 where there is none."""
+
+    id: bytes
+    type: str
+    version: int
+    priority: int
+    created_ms: int
+    due_ms: int
+    deadline_ms: int
+    key: bytes | None
+    headers: dict[str, str]
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the message stops being worth handling."""
+        return datetime.fromtimestamp(self.deadline_ms / 1000, UTC) if self.deadline_ms else None
+
+    @property
+    def day(self) -> int:
+        """The day its marks are kept under: fixed when the message is created."""
+        return self.due_ms // DAY_MS
+
+
+class Form(msgspec.Struct, eq=False):
+    """How one message type is written and read."""
+
+    type: type[Message]
+    name: str
+    kind: int
+    version: int
+    priority: int
+    channel: str
+    key: Callable[[Any], bytes | None]
+    decoder: msgspec.msgpack.Decoder[Any]
+    upcasts: dict[int, Upcast]
+
+
+NO_HEADERS: Final[dict[str, str]] = {}
+
+
+class Codec:
+    """Turns an app's messages into frames and back; knows only the types it was given."""
+
+    def __init__(self, types: Sequence[type[Message]], channel: str, upcasts: Mapping[type[Any], dict[int, Upcast]], max_bytes: int = MAX_BYTES) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._max_bytes = max_bytes
+        self._forms: dict[type[Message], Form] = {}
+        self._names: dict[str, Form] = {}
+        for cls in types:
+            spec = cls.__catga__
+            form = Form(
+                cls,
+                spec.name,
+                KINDS[spec.kind],
+                spec.version,
+                spec.priority,
+                spec.channel or channel,
+                key_getter(cls),
+                msgspec.msgpack.Decoder(cls),
+                dict(upcasts.get(cls, {})),
+            )
+            self._forms[cls] = form
+            for name in (spec.name, *spec.aliases):
+                self._names[name] = form
+
+    def channels(self) -> list[str]:
+        """Every channel these types are published to."""
+        return sorted({form.channel for form in self._forms.values()})
+
+    def form(self, cls: type[Message]) -> Form:
+        """How a type is written; `UnknownMessageType` where this app does not know it."""
+        try:
+            return self._forms[cls]
+        except KeyError:
+            raise UnknownMessageType(f"{cls.__name__} is not known to this app", why="it has no handler here and was not declared", fix="register a handler, or name it in Catga(messages=[…])") from None
+
+    def named(self, name: str) -> Form:
+        """The type of a name, or of a name it had."""
+        try:
+            return self._names[name]
+        except KeyError:
+            raise UnknownMessageType(f"no message is named {name!r} here", why=f"known are: {', '.join(sorted(self._names)) or '(none)'}", fix="deploy the app that knows it, or add it to aliases= of the class it became") from None
+
+    def encode(
+        self, message: Message, id: bytes, created_ms: int, due_ms: int = 0, deadline_ms: int = 0, headers: dict[str, str] | None = None, priority: int | None = None
+    ) -> Outgoing:
+        """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
+        form = self._forms.get(message.__class__) or self.form(message.__class__)
+        key = form.key(message)
+        due = due_ms or created_ms
+        rank = form.priority if priority is None else priority
+        payload = self._encode(message)
+        if len(payload) > self._max_bytes:
+            raise TooLarge(f"{form.name} is {len(payload):,} bytes", why=f"the limit is {self._max_bytes:,}", fix="send a reference to the data instead, or raise max_bytes")
+        ext = self._encode(headers) if headers else None
+        frame = _core.pack(form.kind, MSGPACK, rank, form.version, id, created_ms, due, deadline_ms, form.name, key, ext, payload)
+        part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
+        return Outgoing(id, form.channel, part, key, rank, due, frame)
+
+    def decode(self, frames: Sequence[bytes]) -> list[tuple[Message, Envelope, Form] | Exception]:
+        """A batch of frames in one call; what is wrong with one stands in its place."""
+        found: list[tuple[Message, Envelope, Form] | Exception] = []
+        names = self._names
+        for unpacked in _core.unpack_many(frames, self._max_bytes + 0x1_0000):
+            if unpacked.__class__ is not tuple:
+                found.append(unpacked)  # type: ignore[arg-type]
+                continue
+            _, _, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
+            form = names.get(name)
+            try:
+                if form is None:
+                    form = self.named(name)
+                message = form.decoder.decode(payload) if version == form.version else _lift(form, version, payload)
+            except msgspec.MsgspecError as error:
+                found.append(BadPayload(f"the payload of {name} does not decode", where=f"message {id.hex()}", why=str(error), fix="mend the sender, or replay it after the type is mended"))
+                continue
+            except Exception as error:
+                found.append(error)
+                continue
+            headers = msgspec.msgpack.decode(ext, type=dict[str, str]) if ext else NO_HEADERS
+            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, headers), form))
+        return found
+
+    def encode_value(self, value: Any) -> bytes:
+        """A reply or a note, as it is stored."""
+        return self._encode(value)
+
+
+def _lift(form: Form, version: int, payload: Any) -> Message:
+    if version > form.version:
+        raise UnknownVersion(f"{form.name} came as version {version}, this app knows {form.version}", fix="deploy the newer app here too; the message waits as a dead letter until then")
+    fields = msgspec.msgpack.decode(payload, type=dict[str, Any])
+    for step in range(version, form.version):
+        fields = form.upcasts[step](fields)
+    return msgspec.convert(fields, form.type)

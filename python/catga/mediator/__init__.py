@@ -1,0 +1,1 @@
+"""Find the handler, compose its pipeline once, call it."""

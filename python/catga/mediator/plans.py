@@ -1,0 +1,104 @@
+"""Plans: per message type, the one function that `send` calls; composed when the app starts."""
+
+import linecache
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import msgspec
+
+from catga.context import Context
+from catga.mediator.handlers import Handler
+from catga.mediator.pipeline import Call, compose
+from catga.result import Err
+
+
+class Argument(msgspec.Struct, frozen=True):
+    """How one parameter after the message is filled: from the context, by a value that lives as long as the message's
+    handling, or by a constant of the app."""
+
+    expression: str = ""
+    enter: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    constant: Any = None
+
+
+CONTEXT = Argument(expression="ctx")
+TRANSACTION = Argument(expression="ctx._tx")
+
+
+def call_of(handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]) -> Call:
+    """The handler and its middleware as one function of (message, ctx)."""
+    names: dict[str, Any] = {"handler": handler.function}
+    lines = [f"    a{i} = await ctx._enter(a{i}_enter)\n" for i, a in enumerate(arguments) if a.enter is not None]
+    given = _given(arguments, names)
+    if lines:
+        source = f"async def plan(message, ctx):\n{''.join(lines)}    return await handler(message{given})\n"
+    else:
+        source = f"def plan(message, ctx):\n    return handler(message{given})\n"
+    return compose(_compile(handler.id, source, names), middleware, handler)
+
+
+def pure_plan(
+    app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any], publish: Callable[[Context], Any], after: dict[type, Any]
+) -> Callable[[Any], Any]:
+    """The plan of a handler that writes to no store. Where nothing else is asked for it is the handler itself.
+
+    `after` maps the type of what the handler published to who takes it; where it is empty (the app has a store)
+    `publish` commits the lot.
+    """
+    names: dict[str, Any] = {"app": app, "Context": Context, "Err": Err, "publish": publish, "after": after}
+    names["handler"] = handler.function
+    scoped = any(argument.enter is not None for argument in arguments)
+    if not middleware and not scoped:
+        given = _given(arguments, names)
+        if not given:
+            return handler.function
+        if not any(argument.expression for argument in arguments):
+            return _compile(handler.id, f"def plan(message):\n    return handler(message{given})\n", names)
+        call = f"handler(message{given})"
+    else:
+        names["call"] = call_of(handler, arguments, middleware)
+        call = "call(message, ctx)"
+    body = _BODY.format(call=call) + (_AFTER if after else _COMMIT) + "return reply\n"
+    if scoped:
+        inner = body.replace("\n", "\n    ").rstrip(" ")
+        return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    try:\n        {inner}    finally:\n        if ctx._stack is not None:\n            await ctx._stack.aclose()\n", names)
+    return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    {body}", names)
+
+
+_BODY = """\
+reply = await {call}
+    if ctx._out is not None and reply.__class__ is not Err:
+"""
+_COMMIT = """\
+        await publish(ctx)
+    """
+# What was published leaves after the handler has succeeded. The loop stands here and is not called: one coroutine more
+# would cost a fifth of the whole send.
+_AFTER = """\
+        failed = None
+        for item in ctx._out:
+            try:
+                await after[item.__class__](item)
+            except Exception as error:
+                failed = [error] if failed is None else [*failed, error]
+        if failed is not None:
+            raise ExceptionGroup("handlers of what was published failed", failed)
+    """
+
+
+def _given(arguments: Sequence[Argument], names: dict[str, Any]) -> str:
+    for index, argument in enumerate(arguments):
+        if argument.enter is not None:
+            names[f"a{index}_enter"] = argument.enter
+        elif not argument.expression:
+            names[f"a{index}"] = argument.constant
+    return "".join(f", {argument.expression or f'a{index}'}" for index, argument in enumerate(arguments))
+
+
+def _compile(name: str, source: str, names: dict[str, Any]) -> Callable[..., Any]:
+    # Registered with linecache, so that a traceback shows the generated lines.
+    filename = f"<catga plan of {name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own templates; nothing of the user's is in the text
+    return names["plan"]  # type: ignore[no-any-return]

@@ -1,0 +1,42 @@
+"""What ports move: messages on their way out, deliveries on their way in, leases on parts."""
+
+import msgspec
+
+PARTS = 16
+"""Every channel has this many parts; a key always falls into the same one."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A message with the identity fixed when it was accepted; every later sending reuses it. Times are ms since the epoch."""
+
+    id: bytes
+    channel: str
+    part: int
+    key: bytes | None
+    priority: int
+    due_ms: int
+    frame: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A message received. `token` settles it and means something to its consumer only."""
+
+    token: int | bytes
+    part: int
+    frame: bytes
+    suspect: bool = False
+    """Another process ended without a word while it held this: it runs alone."""
+    claims: int = 0
+    """How often a process has ended while it worked on this message alone."""
+
+
+class Lease(msgspec.Struct, frozen=True, gc=False):
+    """The right to work one part of a scope until `valid_until` (monotonic seconds, counted from before the claim).
+    `epoch` grows with every claim; a commit under an older one changes nothing."""
+
+    scope: str
+    part: int
+    epoch: int
+    valid_until: float
+    unclean: bool = False
+    """Its last holder ended without giving it back."""

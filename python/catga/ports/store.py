@@ -1,0 +1,179 @@
+"""The store port: one commit spans what handlers wrote, their marks, what they published and what is parked."""
+
+import enum
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from catga.ports.messages import Lease, Outgoing
+from catga.ports.transport import Transport
+from catga.transaction import Row, Statement
+
+
+class MarkState(enum.IntEnum):
+    """What the inbox knows of one message and one handler."""
+
+    DONE = 1
+    DEFERRED = 2
+    DEAD = 3
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """The inbox's row. `day` is that of the message's due time and travels with it, so that a look-up days later finds
+    the same row. With `replace` an earlier state is overwritten; without, it makes the unit a duplicate."""
+
+    day: int
+    handler: str
+    id: bytes
+    state: MarkState = MarkState.DONE
+    reply: bytes | None = None
+    replace: bool = False
+
+
+class ParkedState(enum.StrEnum):
+    """Why a message waits."""
+
+    RETRY = "retry"
+    BLOCKED = "blocked"
+    SCHEDULED = "scheduled"
+    DEAD = "dead"
+
+
+class Parked(msgspec.Struct, frozen=True, gc=False):
+    """A message that waits for one handler (`handler` is empty for a scheduled one, which waits for all)."""
+
+    handler: str
+    id: bytes
+    channel: str
+    part: int
+    key: bytes | None
+    state: ParkedState
+    due_ms: int
+    frame: bytes
+    claims: int = 0
+    failures: int = 0
+    reason: str = ""
+    history: bytes = b""
+    order: int = 0
+    """Given by the store; followers of a key leave in this order."""
+
+
+class Unit(msgspec.Struct, eq=False):
+    """What one handler's outcome writes: all of it, or nothing.
+
+    `unpark` names the (handler, id) of parked rows this unit is the end of: where one is gone, somebody else has ended
+    it and the unit is a duplicate. `settle` holds delivery tokens of the store's own queue.
+    """
+
+    statements: Sequence[Statement] = ()
+    marks: Sequence[Mark] = ()
+    publish: Sequence[Outgoing] = ()
+    park: Sequence[Parked] = ()
+    unpark: Sequence[tuple[str, bytes]] = ()
+    settle: Sequence[Any] = ()
+    lease: Lease | None = None
+
+
+class Commit(enum.Enum):
+    """What became of a unit."""
+
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"
+    """An earlier commit has its mark; nothing was written."""
+    FAILED = "failed"
+    """Its own statement failed; rolled back alone."""
+    STALE = "stale"
+    """Its lease was taken over; nothing was written."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A unit's fate, with the error where it failed."""
+
+    commit: Commit
+    error: Exception | None = None
+
+
+COMMITTED = Outcome(Commit.COMMITTED)
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What a claim gave: the leases held, and how many of them are above this owner's fair share now."""
+
+    leases: Sequence[Lease]
+    surplus: int
+
+
+class Store(Protocol):
+    """Where an app keeps what must survive it. All instances of an app share one."""
+
+    store_id: str
+
+    async def open(self) -> None:
+        """Connects, migrates, checks; typed errors for what cannot be used."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what was started; waits for a commit under way."""
+        ...
+
+    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """All units in one commit, in order, each as its own savepoint, epochs checked inside.
+
+        Raising `OutcomeUnknown` means that they may or may not have been written; any other error that none was.
+        Cancelling the caller does not stop a commit that has begun.
+        """
+        ...
+
+    async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+        """Committed rows, on a connection that cannot write."""
+        ...
+
+    def queue(self) -> Transport:
+        """The transport in this same store: what units publish goes there, and settles in the same commit."""
+        ...
+
+    # Inbox
+    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
+        """Those (day, handler, id) that have a mark."""
+        ...
+
+    async def forget(self, before_day: int) -> int:
+        """Drops marks older than the dedupe window; how many."""
+        ...
+
+    # Leases
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+        """Takes or renews this owner's fair share of a scope's parts: expired and free ones only, each claim of another
+        owner's part under a new epoch."""
+        ...
+
+    async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:
+        """Gives parts back cleanly; with `leave` the owner is no longer counted when parts are shared out."""
+        ...
+
+    # Outbox
+    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
+        """Committed rows of the part that are not sent yet, in the same order at every call."""
+        ...
+
+    async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
+        """Removes them; False where the lease was superseded."""
+        ...
+
+    # Parked
+    async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
+        """Rows whose time has come, oldest due first; a key's followers only when nothing before them waits."""
+        ...
+
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
+        """(handler, key, state of its head) of every key that has something parked."""
+        ...
+
+    async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
+        """Dead letters, newest first."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """When the next parked row becomes due (ms since the epoch)."""
+        ...
