@@ -2,11 +2,28 @@
 
 use pyo3::prelude::*;
 
+mod batcher;
 mod build;
+mod holder;
+mod lanes;
+mod ring;
 
 /// The extension module `catga._core`.
 #[pymodule(gil_used = true)]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::batcher::Batcher;
     #[pymodule_export]
     use super::build::build_info;
+    #[pymodule_export]
+    use super::lanes::Lanes;
+    #[pymodule_export]
+    use super::ring::Ring;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::build::warn_of_debug_build(module.py())
+    }
 }
