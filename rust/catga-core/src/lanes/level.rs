@@ -157,10 +157,6 @@ impl<T> Level<T> {
         }
         Some(item)
     }
-
-    pub(super) fn has_ready(&self) -> bool {
-        !self.loose.is_empty() || self.ready.first().is_some()
-    }
 }
 
 fn earlier(left: Option<Front>, right: Option<Front>) -> Option<Front> {
@@ -170,11 +166,11 @@ fn earlier(left: Option<Front>, right: Option<Front>) -> Option<Front> {
     }
 }
 
-/// The level of a priority, by match: an index could not be shown to stay within bounds.
+/// One of eight, by match: an index could not be shown to stay within bounds.
 macro_rules! pick {
-    ($levels:expr, $priority:expr) => {{
-        let [p0, p1, p2, p3, p4, p5, p6, p7] = $levels;
-        match $priority.0 {
+    ($eight:expr, $at:expr) => {{
+        let [p0, p1, p2, p3, p4, p5, p6, p7] = $eight;
+        match $at {
             0 => p0,
             1 => p1,
             2 => p2,
@@ -186,11 +182,12 @@ macro_rules! pick {
         }
     }};
 }
+pub(super) use pick;
 
 pub(super) fn level<T>(levels: &[Level<T>; LEVELS], priority: Priority) -> &Level<T> {
-    pick!(levels, priority)
+    pick!(levels, priority.0)
 }
 
 pub(super) fn level_mut<T>(levels: &mut [Level<T>; LEVELS], priority: Priority) -> &mut Level<T> {
-    pick!(levels, priority)
+    pick!(levels, priority.0)
 }

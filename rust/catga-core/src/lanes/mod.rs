@@ -27,6 +27,7 @@
 mod level;
 mod list;
 mod overflow;
+mod rank;
 mod slab;
 mod stamp;
 mod statistics;
@@ -38,6 +39,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use level::{Front, Lane, Level, Loose, Node, level, level_mut};
 pub use level::{LEVELS, Priority};
 pub use overflow::{Batch, Policy, Put};
+pub use rank::Ranking;
+use rank::Ranks;
 use slab::{NIL, Slab};
 use stamp::{Stamp, Stamps};
 use statistics::Counts;
@@ -46,25 +49,14 @@ pub use statistics::Statistics;
 /// The most that may be queued: places are named by 32 bits.
 pub const MOST_CAPACITY: usize = (NIL - 1) as usize;
 
-/// How ready items of different priorities rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ranking {
-    /// By priority alone; the less urgent may starve.
-    Strict,
-    /// One level up per so many milliseconds waited.
-    Aged(u64),
-}
-
 /// See the module's description.
 pub struct Lanes<T> {
     levels: [Level<T>; LEVELS],
-    /// Which levels have something ready.
-    ready_levels: u8,
+    ranks: Ranks,
     ready: usize,
     queued: usize,
     capacity: usize,
     policy: Policy,
-    ranking: Ranking,
     stamps: Stamps,
     nodes: Slab<Node<T>>,
     keys: Slab<Lane>,
@@ -80,12 +72,11 @@ impl<T> Lanes<T> {
     pub fn new(capacity: usize, policy: Policy, ranking: Ranking) -> Self {
         Self {
             levels: [const { Level::new() }; LEVELS],
-            ready_levels: 0,
+            ranks: Ranks::new(ranking),
             ready: 0,
             queued: 0,
             capacity: capacity.clamp(1, MOST_CAPACITY),
             policy,
-            ranking,
             stamps: Stamps::new(),
             nodes: Slab::new(),
             keys: Slab::new(),
@@ -173,7 +164,7 @@ impl<T> Lanes<T> {
         left.sort_unstable_by_key(|(stamp, _)| *stamp);
         self.keys = Slab::new();
         self.index.clear();
-        self.ready_levels = 0;
+        self.ranks.clear();
         self.ready = 0;
         self.queued = 0;
         self.in_flight = 0;
@@ -208,7 +199,7 @@ impl<T> Lanes<T> {
             let level = level_mut(&mut self.levels, priority);
             level.queued += 1;
             level.loose.push_back(Loose { item, stamp });
-            self.ready_levels |= priority.bit();
+            self.ranks.joined(priority, stamp);
             self.ready += 1;
             return;
         };
@@ -228,7 +219,7 @@ impl<T> Lanes<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let priority = self.best()?;
+        let priority = self.ranks.best()?;
         let level = level_mut(&mut self.levels, priority);
         let item = match level.front(&self.keys)? {
             Front::Loose(_) => level.pop_loose()?,
@@ -247,21 +238,6 @@ impl<T> Lanes<T> {
         Some(item)
     }
 
-    /// The level whose front is to leave next.
-    fn best(&self) -> Option<Priority> {
-        let first = Priority::first_of(self.ready_levels)?;
-        let aging = match self.ranking {
-            Ranking::Aged(aging) if !self.ready_levels.is_power_of_two() => aging,
-            _ => return Some(first),
-        };
-        let due = |priority: Priority| {
-            let since = level(&self.levels, priority).front(&self.keys)?.since();
-            let due_ms = since.ms().saturating_add(aging.saturating_mul(u64::from(priority.value())));
-            Some((due_ms, since, priority))
-        };
-        Priority::all().filter_map(due).min().map(|(_, _, priority)| priority)
-    }
-
     /// A node out of its lane and its level; its item is the caller's.
     fn take_node(&mut self, at: u32) -> Option<T> {
         let node = self.nodes.get(at)?;
@@ -275,11 +251,10 @@ impl<T> Lanes<T> {
         self.nodes.remove(at).map(|node| node.item)
     }
 
-    /// Keeps the set of ready levels true after something left `priority`.
+    /// Keeps the ranks true after something ready left `priority`.
     fn settle(&mut self, priority: Priority) {
-        if !level(&self.levels, priority).has_ready() {
-            self.ready_levels &= !priority.bit();
-        }
+        let front = level(&self.levels, priority).front(&self.keys);
+        self.ranks.set(priority, front.map(|front| front.since()));
     }
 
     /// A lane whose head may run from now on, behind what is ready already.
@@ -294,7 +269,7 @@ impl<T> Lanes<T> {
             lane.since = since;
         }
         level_mut(&mut self.levels, priority).ready.push_back(&mut self.keys, at);
-        self.ready_levels |= priority.bit();
+        self.ranks.joined(priority, since);
         self.ready += 1;
     }
 

@@ -13,6 +13,10 @@ impl Stamp {
     pub(super) const fn ms(self) -> u64 {
         self.0 >> SEQUENCE_BITS
     }
+
+    pub(super) const fn order(self) -> u128 {
+        self.0 as u128
+    }
 }
 
 /// Gives every stamp once, each above the last: a clock that steps back changes no order.
