@@ -63,7 +63,8 @@ class Unit(msgspec.Struct, eq=False):
     """What one handler's outcome writes: all of it, or nothing.
 
     `unpark` names the (handler, id) of parked rows this unit is the end of: where one is gone, somebody else has ended
-    it and the unit is a duplicate. `settle` holds delivery tokens of the store's own queue.
+    it and the unit is a duplicate. `settle` holds delivery tokens of the store's own queue. Where one of `leases` was
+    superseded, nothing is written.
     """
 
     statements: Sequence[Statement] = ()
@@ -72,7 +73,7 @@ class Unit(msgspec.Struct, eq=False):
     park: Sequence[Parked] = ()
     unpark: Sequence[tuple[str, bytes]] = ()
     settle: Sequence[Any] = ()
-    lease: Lease | None = None
+    leases: Sequence[Lease] = ()
 
 
 class Commit(enum.Enum):
@@ -84,7 +85,7 @@ class Commit(enum.Enum):
     FAILED = "failed"
     """Its own statement failed; rolled back alone."""
     STALE = "stale"
-    """Its lease was taken over; nothing was written."""
+    """A lease of it was taken over; nothing was written."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -123,6 +124,10 @@ class Store(Protocol):
         Raising `OutcomeUnknown` means that they may or may not have been written; any other error that none was.
         Cancelling the caller does not stop a commit that has begun.
         """
+        ...
+
+    async def declare(self, names: Sequence[str]) -> None:
+        """Makes channels and handlers known before they are used."""
         ...
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:

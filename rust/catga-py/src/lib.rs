@@ -3,17 +3,34 @@
 use pyo3::prelude::*;
 
 mod arguments;
+mod batcher;
 mod build;
 mod frame;
 mod ids;
+mod holder;
+mod lanes;
+mod ring;
 
 /// The extension module `catga._core`.
 #[pymodule(gil_used = true)]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::batcher::Batcher;
     #[pymodule_export]
     use super::build::build_info;
     #[pymodule_export]
     use super::frame::{FrameError, crc32c, pack, split, unpack, unpack_many};
     #[pymodule_export]
     use super::ids::{Ids, Snowflake};
+    #[pymodule_export]
+    use super::lanes::Lanes;
+    #[pymodule_export]
+    use super::ring::Ring;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::build::warn_of_debug_build(module.py())
+    }
 }

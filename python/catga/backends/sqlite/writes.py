@@ -33,12 +33,12 @@ class Writes:
     def apply(self, units: Sequence[Unit]) -> list[Outcome]:
         """Everything in order; raises `GroupLost` where the transaction is gone, and nothing of it was written."""
         connection = self._database.writer
-        stale = self._stale({unit.lease for unit in units if unit.lease is not None})
+        stale = self._stale({lease for unit in units for lease in unit.leases})
         outcomes: list[Outcome] = []
         written: list[Unit] = []
         taken = self._existing([mark for unit in units for mark in unit.marks if not mark.replace])
         for unit in units:
-            outcome = _STALE if unit.lease in stale else self._one(connection, unit, taken)
+            outcome = _STALE if stale and not stale.isdisjoint(unit.leases) else self._one(connection, unit, taken)
             outcomes.append(outcome)
             if outcome is COMMITTED:
                 written.append(unit)
