@@ -2,11 +2,8 @@
 //!
 //! Every part takes the time (`now`) and its randomness from its caller, so that a whole application can be simulated.
 
-<<<<<<< HEAD
+pub mod batcher;
 pub mod frame;
 pub mod ids;
-=======
-pub mod batcher;
 pub mod lanes;
 pub mod ring;
->>>>>>> rust-a

@@ -6,8 +6,8 @@ mod arguments;
 mod batcher;
 mod build;
 mod frame;
-mod ids;
 mod holder;
+mod ids;
 mod lanes;
 mod ring;
 
