@@ -55,6 +55,18 @@ class Consumer(Protocol):
         """Ends deliveries; after the commit that recorded their outcome. Idempotent."""
         ...
 
+    def settled(self, tokens: Sequence[Any]) -> None:
+        """They were ended inside a commit of the store that the transport shares."""
+        ...
+
+    def rewind(self) -> None:
+        """Gives back, uncounted, all that is out: it is received again, in order."""
+        ...
+
+    async def alone(self, delivery: Delivery) -> int:
+        """Records durably that one suspect is about to be worked alone; how many such claims ended without a word."""
+        ...
+
     def lease_of(self, part: int) -> Lease | None:
         """The lease that work of this part must commit under; None where parts are not leased."""
         ...

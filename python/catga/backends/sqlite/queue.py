@@ -124,6 +124,12 @@ class SqliteConsumer:
         self.settled([token for token, _ in items])
         return outcome
 
+    def rewind(self) -> None:
+        """Everything that is not settled is received again, in order."""
+        for part in self._leases:
+            self._end(part)
+            self._read[part] = 0
+
     async def alone(self, delivery: Delivery) -> int:
         """Records that a suspect is about to be worked alone; how many such claims ended without a word before."""
         lease = self._leases.get(delivery.part)

@@ -1,0 +1,255 @@
+"""`Catga`: an app is a router that can be started."""
+
+import os
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import datetime
+from typing import Any, Protocol, Self, TypeVar, overload, runtime_checkable
+
+from catga import _core
+from catga.clock import Clock, Entropy, SystemClock, system_entropy
+from catga.context import Context, Later
+from catga.delivery.delivery import Receipt
+from catga.errors import AppClosed, CatgaError, ConfigurationError, NoHandler, WouldDeadlock
+from catga.mediator.handlers import Retry
+from catga.mediator.local import Queue
+from catga.mediator.router import Middleware, Router
+from catga.messages import Command, Event, Message, Query, StreamQuery
+from catga.running import Running
+
+S = TypeVar("S")
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+@runtime_checkable
+class Feature(Protocol):
+    """What `include` takes beside routers: sagas, locks, projections…"""
+
+    def check(self, app: "Catga") -> Sequence[ConfigurationError]:
+        """Mistakes, before anything starts."""
+        ...
+
+    async def start(self, app: "Catga") -> None:
+        """After the app's store is open, before it takes work."""
+        ...
+
+    async def stop(self, deadline: float) -> None:
+        """After the app has stopped taking work; by a monotonic time."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `catga describe` shows of it."""
+        ...
+
+
+class Catga(Router):
+    """A messaging app: register handlers, then `async with app:` and `await app.send(…)`.
+
+    >>> import asyncio
+    >>> from catga import Catga, Command
+    >>> class Add(Command[int]):
+    ...     a: int
+    ...     b: int
+    >>> app = Catga("sums")
+    >>> @app.handler(Add)
+    ... async def add(cmd: Add) -> int:
+    ...     return cmd.a + cmd.b
+    >>> async def main() -> int:
+    ...     async with app:
+    ...         return await app.send(Add(1, 2))
+    >>> asyncio.run(main())
+    3
+
+    `store` and `transport` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`) or objects of a backend; without a store the
+    app works inside its process only. `concurrency` is how many durable messages of a channel are handled at once,
+    `window_days` how long a message is known for a duplicate, `stop_within` how many seconds stopping may take.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: Any = None,
+        transport: Any = None,
+        middleware: tuple[Middleware, ...] = (),
+        messages: tuple[type[Message], ...] = (),
+        retry: Retry = Retry(),
+        queue: Queue = Queue(),
+        concurrency: int = 16,
+        window_days: int = 7,
+        stop_within: float = 30.0,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        super().__init__(middleware=middleware)
+        self.name = name
+        self.store = store if store is not None else os.environ.get("CATGA_STORE")
+        self.transport = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
+        self.messages = messages
+        self.retry = retry
+        self.queue = queue
+        self.concurrency = concurrency
+        self.window_days = window_days
+        self.stop_within = stop_within
+        self.clock: Clock = clock or SystemClock()
+        self.entropy: Entropy = entropy or system_entropy()
+        self.ids = _core.Ids(self.entropy.getrandbits(64))
+        self.overrides: dict[Any, Any] = {}
+        self.features: list[Feature] = []
+        self._plans: dict[type[Message], Any] = {}
+        self._running: Running | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    @overload
+    def include(self, part: Router) -> Router: ...
+    @overload
+    def include(self, part: F) -> F: ...
+    def include(self, part: Any) -> Any:
+        """Mounts a router, or adds a feature; gives it back."""
+        if isinstance(part, Router):
+            self.mount(part)
+        elif isinstance(part, Feature):
+            self.features.append(part)
+        else:
+            raise ConfigurationError(f"{part!r} can be neither mounted nor included", fix="give a Router, or an object with check, start, stop and describe")
+        return part
+
+    async def start(self) -> None:
+        """Checks everything, opens what is needed, begins to take work. `ConfigurationError` names all mistakes."""
+        if self._running is not None:
+            raise AppClosed(f"app {self.name!r} runs already", fix="start another instance of it")
+        running = Running(self)
+        await running.start()
+        self._running = running
+        self._plans = running.plans
+
+    async def stop(self, within: float | None = None) -> None:
+        """Stops taking, finishes or gives back, flushes, closes; within seconds. Stopping what does not run is nothing."""
+        running, self._running = self._running, None
+        self._plans = {}
+        if running is not None:
+            await running.stop(self.clock.monotonic() + (self.stop_within if within is None else within))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    @overload
+    def send(self, message: Command[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
+    @overload
+    def send(self, message: Query[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
+    def send(self, message: Any, /, *, id: str | None = None) -> Coroutine[Any, Any, Any]:
+        """The reply that the message's class declares.
+
+        With an `id` (32 hexadecimal digits), sending again gives the stored reply of the first time, where the handler
+        writes through `Transaction`: so ask again with the same one after `OutcomeUnknown`.
+        """
+        try:
+            plan = self._plans[type(message)]
+        except KeyError:
+            # Raised at the await: a synchronous raise would leak the siblings in `gather`.
+            return self._refuse(message)
+        return plan(message) if id is None else plan(message, bytes.fromhex(id))  # type: ignore[no-any-return]
+
+    def iterate(self, query: StreamQuery[T], /) -> AsyncIterator[T]:
+        """The values of a stream query, as its handler yields them."""
+        running = self._alive()
+        if type(query) not in running.streams:
+            raise _no_handler(self, query)
+        return running.streams[type(query)](query)  # type: ignore[no-any-return]
+
+    async def enqueue(self, command: Command[Any], /, *, id: str | None = None) -> Receipt:
+        """Asks for a command to be handled later, without a reply. With a store the receipt means: committed."""
+        running = self._alive()
+        if running.delivery is None:
+            return await running.put(command)
+        return (await running.delivery.accept([command], None if id is None else bytes.fromhex(id)))[0]
+
+    async def enqueue_many(self, commands: Sequence[Command[Any]], /) -> list[Receipt]:
+        """As `enqueue`, all in one commit."""
+        running = self._alive()
+        if running.delivery is None:
+            return [await running.put(command) for command in commands]
+        return await running.delivery.accept(commands)
+
+    async def publish(self, event: Event, /) -> Receipt:
+        """Tells every handler of the event's type. With a store the receipt means: committed. Without one the handlers
+        have run, and their failures are raised together as an `ExceptionGroup`."""
+        running = self._alive()
+        if running.delivery is None:
+            await running.after[type(event)](event)
+            return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
+        return (await running.delivery.accept([event]))[0]
+
+    async def schedule(self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None) -> str:
+        """As `enqueue` or `publish`, `delay` seconds from now or at a moment; gives the id that cancels it."""
+        running = self._alive()
+        later = self.later(message, delay, at)
+        await running.schedule(later)
+        return later.id.hex()
+
+    async def cancel(self, id: str, /) -> bool:
+        """Whether a scheduled message was still waiting, and now never leaves."""
+        return await self._alive().cancel(bytes.fromhex(id))
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts of what this instance has done; cheap enough to ask every second."""
+        return self._alive().statistics()
+
+    # -- for contexts -------------------------------------------------------------------------------------------------
+
+    def later(self, message: Command[Any] | Event, delay: float | None, at: datetime | None) -> Later:
+        """A message with the moment it is due and the id that cancels it."""
+        if (delay is None) == (at is None):
+            raise CatgaError("a schedule needs either delay= or at=", fix="give one of them")
+        now = self.clock.wall_ms()
+        if at is not None and at.tzinfo is None:
+            raise CatgaError("at= has no time zone", why="the same words mean another moment on another machine", fix="give an aware datetime, such as datetime.now(UTC)")
+        due = now + int(delay * 1000) if delay is not None else int(at.timestamp() * 1000)  # type: ignore[union-attr]
+        return Later(message, due, self.ids.next(now))
+
+    def send_within(self, ctx: Context, message: Any) -> Coroutine[Any, Any, Any]:
+        """`ctx.send`: refused where it would wait for the write lock that its own handler holds."""
+        running = self._running
+        if running is not None and type(message) in running.transactional and running.holds_lock(ctx):
+            return _raise(
+                WouldDeadlock(
+                    f"{type(message).__name__} would wait for its own sender",
+                    where=f"ctx.send({type(message).__name__})",
+                    why="the sending handler holds the store's write lock through `Connection`, and this handler needs it",
+                    fix="ctx.enqueue it, or write through `Transaction` in the sender",
+                )
+            )
+        return self.send(message)
+
+    def _alive(self) -> Running:
+        if self._running is None:
+            raise AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first")
+        return self._running
+
+    def _refuse(self, message: Any) -> Coroutine[Any, Any, Any]:
+        if self._running is None:
+            return _raise(AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first"))
+        return _raise(_no_handler(self, message))
+
+
+async def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _no_handler(app: Catga, message: Any) -> CatgaError:
+    name = type(message).__name__
+    if not isinstance(message, Message):
+        return NoHandler(f"{name} is no message", fix="derive it from Command, Query, StreamQuery or Event")
+    verb = {"event": "publish", "stream": "iterate"}.get(message.__catga__.kind)
+    if verb is not None:
+        return NoHandler(f"{name} is not for send", fix=f"use app.{verb}({name}(…))")
+    return NoHandler(f"nothing handles {name} in app {app.name!r}", fix=f"write `@app.handler({name})` over an async function, or include the router that has it")
+
+

@@ -1,0 +1,1 @@
+"""Memory: a store and a queue as strict as the real ones, that keep nothing."""

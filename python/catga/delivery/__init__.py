@@ -1,0 +1,1 @@
+"""Delivery between processes: what is accepted is handled, whatever dies."""

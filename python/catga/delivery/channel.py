@@ -1,0 +1,433 @@
+"""One channel's work in this process: receive, look up, rank, run, commit, settle; lists all the way."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from catga import _core
+from catga.clock import Bell, Clock
+from catga.delivery.blocked import Blocked
+from catga.delivery.committer import Committer
+from catga.delivery.failures import Failures, undeliverable
+from catga.delivery.run import Runner, own_cancellation
+from catga.delivery.work import Arrival, Target, Work
+from catga.envelope import DAY_MS, Codec, Envelope
+from catga.errors import Conflict, OutcomeUnknown, OutsideWindow, Poison, StoreError
+from catga.ports.messages import Delivery, Lease
+from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Store, Unit
+from catga.ports.transport import Consumer, Settle
+
+log = logging.getLogger("catga.delivery")
+
+CREDIT = 1024
+"""Messages taken in and not ended yet."""
+SLICE = 64
+"""Messages a worker runs before it lets others have the loop."""
+POISON = 3
+"""Times a process may end while it works on one message alone."""
+CONFLICTS = 10
+"""Times a handler is run again at once because `expect=` was not met."""
+
+
+class Channel:
+    """Competes with the same channel of other instances for its parts."""
+
+    def __init__(
+        self,
+        name: str,
+        targets: Mapping[type[Any], Sequence[Target]],
+        *,
+        clock: Clock,
+        codec: Codec,
+        store: Store,
+        committer: Committer,
+        runner: Runner,
+        failures: Failures,
+        consumer: Consumer,
+        colocated: bool,
+        concurrency: int,
+        window_days: int,
+        recorder: Any,
+    ) -> None:
+        self.name = name
+        self._targets = targets
+        self._by_id = {target.id: target for group in targets.values() for target in group}
+        self._clock = clock
+        self._codec = codec
+        self._store = store
+        self._committer = committer
+        self._runner = runner
+        self._failures = failures
+        self._consumer = consumer
+        self._colocated = colocated
+        self._concurrency = concurrency
+        self._window_days = window_days
+        self._recorder = recorder
+        self._lanes: _core.Lanes[Work] = _core.Lanes(CREDIT * 16)
+        self._open = 0
+        self._finished: list[tuple[Work, Unit, Parked | None]] = []
+        self._bell = Bell(clock)
+        self._room = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._to_commit = asyncio.Event()
+        self._blocked = Blocked()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._rewind = False
+        self._alone = False
+        self._taken: set[tuple[str, bytes]] = set()
+
+    async def start(self) -> None:
+        """Begins to take work."""
+        loops = [self._receive(), self._commits(), self._retries(), *(self._work() for _ in range(self._concurrency))]
+        self._tasks = [asyncio.create_task(loop, name=f"catga-{self.name}-{n}") for n, loop in enumerate(loops)]
+
+    async def stop(self, deadline: float) -> None:
+        """Takes no more, ends what runs or gives it back, until `deadline` (monotonic seconds)."""
+        self._stopping = True
+        self._room.set()
+        self._bell.ring()
+        for work in self._lanes.clear():
+            self._drop(work)
+        while self._open and (left := deadline - self._clock.monotonic()) > 0:
+            await self._bell.wait(min(left, 0.05))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._consumer.stop()
+
+    def statistics(self) -> dict[str, int]:
+        """Messages taken in and not ended, and how many of them wait to run."""
+        return {"open": self._open, "queued": len(self._lanes)}
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while not self._stopping:
+            room = CREDIT - self._open
+            if room < CREDIT // 4 or (self._rewind and self._open):
+                self._room.clear()
+                await self._room.wait()
+                continue
+            if self._rewind:
+                self._rewind = False
+                self._consumer.rewind()
+            try:
+                deliveries = await self._consumer.receive(room, 1.0)
+                if not deliveries or self._stopping:
+                    continue
+                # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
+                for delivery in deliveries:
+                    if delivery.suspect:
+                        await self._take_alone(delivery)
+                fresh = [delivery for delivery in deliveries if not delivery.suspect]
+                if fresh and not self._rewind:
+                    await self._take(fresh)
+            except StoreError as error:
+                log.warning("channel %s cannot receive: %s", self.name, error)
+                await self._bell.wait(0.5)
+
+    async def _take_alone(self, delivery: Delivery) -> None:
+        """After a crash: one by one, so that the one that kills the process is known from its neighbours."""
+        self._alone = True
+        await self._idle()
+        if self._rewind:
+            return
+        claims = await self._consumer.alone(delivery)
+        if claims >= POISON:
+            error = Poison("the process ended each time it worked on this message alone", where=f"channel {self.name}", why=f"{claims} claims ended without a word", fix="mend the handler, then `catga dlq replay`")
+            await self._take([delivery], error)
+        else:
+            await self._take([delivery])
+        await self._idle()
+        self._alone = False
+
+    async def _idle(self) -> None:
+        while self._open and not self._stopping:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
+        """Deliveries become works; those that have a mark already are only settled."""
+        self._open += len(deliveries)
+        decoded = self._codec.decode([delivery.frame for delivery in deliveries])
+        oldest = self._clock.wall_ms() // DAY_MS - self._window_days
+        keys, found = [], []
+        for delivery, item in zip(deliveries, decoded, strict=True):
+            if item.__class__ is tuple:
+                message, envelope, _ = item
+                targets = self._targets.get(message.__class__, ())
+                day = envelope.day
+                keys += [(day, target.id, envelope.id) for target in targets]
+                found.append((delivery, message, envelope, targets))
+            else:
+                self._bury(delivery, item)
+        marks = await self._store.marks(keys) if keys else {}
+        works: list[Work] = []
+        for delivery, message, envelope, targets in found:
+            wanted = [target for target in targets if not marks or (envelope.day, target.id, envelope.id) not in marks]
+            if len(wanted) < len(targets):
+                self._recorder.redelivered(len(targets) - len(wanted))
+            if not wanted:
+                self._settle_only(delivery)
+                continue
+            arrival = Arrival(delivery, len(wanted))
+            key = envelope.key
+            for target in wanted:
+                lane = target.lane + key if key is not None else None
+                works.append(Work(target, message, envelope, self.name, delivery.part, delivery.frame, lane, arrival))
+            if condemned is not None or envelope.day < oldest:
+                error = condemned or OutsideWindow("older than the dedupe window", where=f"message {envelope.id.hex()}", why="whether it was handled before can no longer be known", fix="replay it if it was not")
+                for work in works[-len(wanted) :]:
+                    self._fail(work, error)
+                del works[-len(wanted) :]
+        self._put(works)
+
+    def _put(self, works: Sequence[Work]) -> None:
+        if not works:
+            return
+        self._lanes.put_many(works, [work.lane for work in works], bytes([work.envelope.priority for work in works]), self._clock.wall_ms())
+        self._ready.set()
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        count = 0
+        while True:
+            ready = self._lanes.drain(1, self._clock.wall_ms())
+            if not ready:
+                self._ready.clear()
+                await self._ready.wait()
+                continue
+            work = ready[0]
+            if self._blocked.holds(work):
+                self._finish(work, *self._failures.blocked(work))
+            else:
+                await self._attempt(work)
+            if (count := count + 1) % SLICE == 0:
+                await asyncio.sleep(0)
+
+    async def _attempt(self, work: Work) -> None:
+        try:
+            ctx, reply = await self._runner.run(work)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._drop(work)
+                raise
+            self._fail(work, own_cancellation(work, error))
+        except Exception as error:
+            self._fail(work, error)
+        except BaseException:
+            self._drop(work)
+            raise
+        else:
+            try:
+                unit = self._runner.unit(work, ctx, reply)
+            except Exception as error:
+                self._fail(work, error)
+            else:
+                self._finish(work, unit, None)
+
+    def _fail(self, work: Work, error: BaseException) -> None:
+        self._finish(work, *self._failures.unit(work, error))
+
+    def _finish(self, work: Work, unit: Unit, parks: Parked | None) -> None:
+        lease = self._lease(work.part)
+        if lease is not None:
+            unit.leases = (lease,)
+        arrival = work.arrival
+        if arrival is not None and arrival.left == 1 and self._colocated:
+            unit.settle = (arrival.delivery.token,)
+        self._finished.append((work, unit, parks))
+        self._to_commit.set()
+
+    # -- commit -------------------------------------------------------------------------------------------------------
+
+    async def _commits(self) -> None:
+        while True:
+            await self._to_commit.wait()
+            self._to_commit.clear()
+            group, self._finished = self._finished, []
+            try:
+                outcomes = await self._committer.submit([unit for _, unit, _ in group])
+            except OutcomeUnknown as error:
+                # Whatever waits behind these in memory would overtake them: everything is read again, in order.
+                log.warning("channel %s: %s", self.name, error)
+                self._rewind = True
+                for work in (*self._lanes.clear(), *(work for work, _, _ in group)):
+                    self._drop(work)
+                continue
+            except StoreError as error:
+                # Nothing was written and nothing is lost: the same units are tried again.
+                log.warning("channel %s cannot commit: %s", self.name, error)
+                self._finished = group + self._finished
+                await self._bell.wait(0.5)
+                self._to_commit.set()
+                continue
+            await self._ended(group, outcomes)
+
+    async def _ended(self, group: Sequence[tuple[Work, Unit, Parked | None]], outcomes: Sequence[Outcome]) -> None:
+        lanes: list[bytes | None] = []
+        settled: list[Any] = []
+        late: list[Arrival] = []
+        for (work, unit, parks), outcome in zip(group, outcomes, strict=True):
+            if outcome is COMMITTED:
+                self._recorder.handled(work, parks)
+                self._track(work, parks)
+            elif outcome.commit is Commit.FAILED:
+                self._again(work, outcome)
+                continue
+            elif outcome.commit is Commit.DUPLICATE:
+                self._recorder.redelivered(1)
+                unit.settle = ()
+            else:
+                self._drop(work)
+                continue
+            lanes.append(work.lane)
+            arrival = work.arrival
+            if arrival is None:
+                self._taken.discard((work.target.id, work.envelope.id))
+                self._open -= 1
+                continue
+            arrival.left -= 1
+            if unit.settle:
+                settled += unit.settle
+                self._open -= 1
+            elif arrival.left == 0:
+                late.append(arrival)
+        if settled:
+            self._consumer.settled(settled)
+        if self._lanes.done_many(lanes):
+            self._ready.set()
+        if late:
+            await self._settle([arrival.delivery for arrival in late])
+        self._room.set()
+        if self._stopping:
+            self._bell.ring()
+
+    def _again(self, work: Work, outcome: Outcome) -> None:
+        error = outcome.error or StoreError("a statement failed")
+        if isinstance(error, Conflict) and work.conflicts < CONFLICTS:
+            # The key stays in flight: the same work runs again at once, on what is there now.
+            work.conflicts += 1
+            self._rerun(work)
+        else:
+            self._fail(work, error)
+
+    def _rerun(self, work: Work) -> None:
+        if work.lane is not None:
+            self._lanes.done(work.lane)
+        self._put([work])
+
+    def _track(self, work: Work, parks: Parked | None) -> None:
+        waits = parks is not None and parks.key is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
+        self._blocked.change(work, waits, work.parked is not None)
+        if parks is not None or work.parked is not None:
+            self._bell.ring()
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        try:
+            if self._colocated:
+                units = [Unit(settle=(delivery.token,), leases=self._leases(delivery.part)) for delivery in deliveries]
+                await self._committer.submit(units)
+                self._consumer.settled([delivery.token for delivery in deliveries])
+            else:
+                await self._consumer.settle([(delivery.token, Settle.DONE) for delivery in deliveries])
+        except StoreError as error:
+            # Their marks are written: they will be received again and only settled.
+            log.warning("channel %s cannot settle: %s", self.name, error)
+        finally:
+            self._open -= len(deliveries)
+            self._room.set()
+
+    def _settle_only(self, delivery: Delivery) -> None:
+        self._spawn(self._settle([delivery]))
+
+    def _bury(self, delivery: Delivery, error: Exception) -> None:
+        """Bytes that no handler can be found for become a dead letter of their own."""
+        id = delivery.frame[8:24] if len(delivery.frame) >= 24 else bytes(delivery.frame)
+        park = undeliverable(delivery.frame, id, self.name, delivery.part, error)
+
+        async def bury() -> None:
+            try:
+                await self._committer.submit([Unit(park=[park], leases=self._leases(delivery.part))])
+                await self._settle([delivery])
+            except StoreError as failed:
+                log.warning("channel %s cannot bury a message: %s", self.name, failed)
+                self._rewind = True
+                self._open -= 1
+                self._room.set()
+
+        self._spawn(bury())
+
+    def _spawn(self, work: Any) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(work))
+
+    def _drop(self, work: Work) -> None:
+        """Given back uncounted: stopping, a lost lease, or a commit whose outcome is unknown."""
+        if work.lane is not None:
+            self._lanes.done(work.lane)
+        if work.arrival is None:
+            self._taken.discard((work.target.id, work.envelope.id))
+            self._open -= 1
+        else:
+            work.arrival.left -= 1
+            if work.arrival.left == 0:
+                self._open -= 1
+        self._room.set()
+
+    def _lease(self, part: int) -> Lease | None:
+        return self._consumer.lease_of(part)
+
+    def _leases(self, part: int) -> tuple[Lease, ...]:
+        lease = self._consumer.lease_of(part)
+        return () if lease is None else (lease,)
+
+    # -- parked -------------------------------------------------------------------------------------------------------
+
+    async def _retries(self) -> None:
+        known: set[int] = set()
+        while not self._stopping:
+            try:
+                parts = self._consumer.parts()
+                if fresh := set(parts) - known:
+                    self._blocked.load(await self._store.waiting_keys(self.name, sorted(fresh)))
+                known = set(parts)
+                rows = await self._store.due(self.name, parts, self._clock.wall_ms(), CREDIT) if parts and not self._alone else []
+                await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken])
+                due = await self._store.next_due()
+            except StoreError as error:
+                log.warning("channel %s cannot read what is parked: %s", self.name, error)
+                rows, due = [], None
+            wait = 1.0 if due is None else min(1.0, max(0.001, (due - self._clock.wall_ms()) / 1000))
+            await self._bell.wait(wait if not rows else max(wait, 0.005))
+
+    async def _take_parked(self, rows: Sequence[Parked]) -> None:
+        from catga.ports.messages import Outgoing
+
+        units = []
+        works = []
+        decoded = self._codec.decode([row.frame for row in rows])
+        for row, item in zip(rows, decoded, strict=True):
+            if row.state is ParkedState.SCHEDULED:
+                priority = item[1].priority if item.__class__ is tuple else 4
+                message = Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)
+                units.append(Unit(publish=[message], unpark=[(row.handler, row.id)], leases=self._leases(row.part)))
+                continue
+            target = self._by_id.get(row.handler)
+            if target is None or item.__class__ is not tuple:
+                continue
+            message, envelope, _ = item
+            lane = target.lane + row.key if row.key is not None else None
+            works.append(Work(target, message, envelope, self.name, row.part, row.frame, lane, None, row))
+            self._taken.add((row.handler, row.id))
+        self._open += len(works)
+        self._put(works)
+        if units:
+            await self._committer.submit(units)
+
+

@@ -1,0 +1,107 @@
+"""`Delivery`: the durable half of a running app."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from catga.context import Later
+from catga.delivery.channel import Channel
+from catga.delivery.committer import Committer
+from catga.delivery.direct import Direct
+from catga.delivery.failures import Failures
+from catga.delivery.recorder import Recorder
+from catga.delivery.run import Outbox, Runner, scheduled
+from catga.delivery.work import Target
+from catga.envelope import DAY_MS, Codec
+from catga.errors import StoreError
+from catga.messages import Message
+from catga.ports.store import Store, Unit
+from catga.ports.transport import Transport
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """That a message was accepted: `id` is 32 hexadecimal digits; `durable` says that a commit holds it."""
+
+    id: str
+    durable: bool
+
+
+class Delivery:
+    """Owns the committer, the channels and the verbs that wait for a commit."""
+
+    def __init__(self, app: Any, codec: Codec, store: Store, transport: Transport, *, concurrency: int, window_days: int) -> None:
+        self._app = app
+        self._codec = codec
+        self._store = store
+        self._transport = transport
+        self._colocated = transport.capabilities.store_id == store.store_id
+        self._concurrency = concurrency
+        self._window_days = window_days
+        self._channels: list[Channel] = []
+        self.recorder = Recorder(app.clock)
+        self.committer = Committer(store)
+        self.outbox = Outbox(app, codec)
+        self.direct = Direct(app, codec, store, self.committer, self.outbox)
+
+    async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]]) -> None:
+        """Begins to compete for the parts of every channel that has a handler here."""
+        await self._store.declare([*targets, *self._codec.channels(), *(t.id for by_type in targets.values() for group in by_type.values() for t in group), ""])
+        await self._store.forget(self._app.clock.wall_ms() // DAY_MS - self._window_days)
+        owner = self._app.ids.next(self._app.clock.wall_ms()).hex()
+        runner = Runner(self._app, self.outbox, self._store.fetch)
+        for name, by_type in targets.items():
+            channel = Channel(
+                name,
+                by_type,
+                clock=self._app.clock,
+                codec=self._codec,
+                store=self._store,
+                committer=self.committer,
+                runner=runner,
+                failures=Failures(self._app.clock, self._app.entropy),
+                consumer=await self._transport.consume(name, owner),
+                colocated=self._colocated,
+                concurrency=self._concurrency,
+                window_days=self._window_days,
+                recorder=self.recorder,
+            )
+            self._channels.append(channel)
+            await channel.start()
+
+    async def stop(self, deadline: float) -> None:
+        """Stop taking, finish or give back, flush; by `deadline` (monotonic seconds)."""
+        await asyncio.gather(*(channel.stop(deadline) for channel in self._channels))
+        self._channels.clear()
+        await self.committer.close()
+
+    async def accept(self, messages: Sequence[Message], id: bytes | None = None, deadline_ms: int = 0) -> list[Receipt]:
+        """Commits messages for their handlers; a receipt for each once that is done."""
+        now = self._app.clock.wall_ms()
+        ids = [id] if id is not None else self._app.ids.many(len(messages), now)
+        encode = self._codec.encode
+        rows = [encode(message, each, now, 0, deadline_ms) for message, each in zip(messages, ids, strict=True)]
+        await self._commit(Unit(publish=rows))
+        return [Receipt(each.hex(), True) for each in ids]
+
+    async def schedule(self, later: Later) -> None:
+        """Commits a message that waits for its time."""
+        row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
+        await self._commit(Unit(park=[scheduled(row)]))
+
+    async def cancel(self, id: bytes) -> bool:
+        """Whether a scheduled message was still waiting, and now never leaves."""
+        (outcome,) = await self.committer.submit([Unit(unpark=[("", id)])])
+        return outcome.commit.value == "committed"
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts, and what is open per channel."""
+        return {**self.recorder.statistics(), "channels": {channel.name: channel.statistics() for channel in self._channels}}
+
+    async def _commit(self, unit: Unit) -> None:
+        (outcome,) = await self.committer.submit([unit])
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.commit.value != "committed":
+            raise StoreError("the commit was refused", why=outcome.commit.value)

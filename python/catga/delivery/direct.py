@@ -1,0 +1,108 @@
+"""`send` to a handler that writes: the reply is given after its commit."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from catga.context import Context
+from catga.delivery.committer import Committer
+from catga.delivery.run import Outbox
+from catga.delivery.work import Target
+from catga.envelope import DAY_MS, Codec
+from catga.errors import Conflict, StoreError
+from catga.messages import reply_type
+from catga.ports.store import Commit, Mark, Store, Unit
+from catga.result import Err
+from catga.transaction import Transaction
+
+CONFLICTS = 10
+"""Times a handler is run again at once because `expect=` was not met."""
+
+
+class Direct:
+    """Plans of kind transactional."""
+
+    def __init__(self, app: Any, codec: Codec, store: Store, committer: Committer, outbox: Outbox) -> None:
+        self._app = app
+        self._codec = codec
+        self._store = store
+        self._committer = committer
+        self._outbox = outbox
+
+    def plan(self, target: Target) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """A function of (message, id): with an id, the same question again gets the stored reply and no second effect."""
+        decoder = msgspec.msgpack.Decoder(reply_type(target.handler.message))
+
+        async def plan(message: Any, id: bytes | None = None) -> Any:
+            day = _day_of(id, self._app.clock.wall_ms())
+            if id is not None and (known := await self._stored(target, day, id)) is not None:
+                return decoder.decode(known)
+            tries = target.retry.immediate
+            conflicts = 0
+            ctx = Context(self._app, None, Transaction(self._store.fetch), None, 1, id)
+            try:
+                while True:
+                    try:
+                        reply, outcome = await self._attempt(target, message, ctx, day)
+                    except target.retry.on:
+                        if tries <= 0:
+                            raise
+                        tries -= 1
+                    else:
+                        if outcome.commit is Commit.COMMITTED:
+                            return reply
+                        if outcome.commit is Commit.DUPLICATE and id is not None:
+                            return decoder.decode(await self._stored(target, day, id) or b"\xc0")
+                        conflicts += 1
+                        if not isinstance(outcome.error, Conflict) or conflicts > CONFLICTS:
+                            raise outcome.error or StoreError("the commit was refused")
+                    ctx.attempt += 1
+                    ctx._discard()
+            finally:
+                if ctx._stack is not None:
+                    await ctx._stack.aclose()
+
+        return plan
+
+    async def _attempt(self, target: Target, message: Any, ctx: Context, day: int) -> Any:
+        def unit_of(reply: Any) -> Unit:
+            unit = Unit()
+            if ctx._id is not None:
+                unit.marks = [Mark(day, target.id, ctx._id, reply=self._codec.encode_value(reply))]
+            if reply.__class__ is not Err:
+                unit.statements = ctx._tx.statements if isinstance(ctx._tx, Transaction) else ()
+                if ctx._out is not None:
+                    unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+            return unit
+
+        if target.writes:
+
+            async def work(connection: Any) -> Any:
+                ctx._tx = connection
+                return await target.call(message, ctx)
+
+            return await self._store.exclusive(work, unit_of)
+        reply = await target.call(message, ctx)
+        unit = unit_of(reply)
+        (outcome,) = await self._committer.submit([unit])
+        return reply, outcome
+
+    async def publish(self, ctx: Context) -> None:
+        """Commits what a handler published that writes nothing else."""
+        publish, park = self._outbox.rows(ctx._out or (), None)
+        (outcome,) = await self._committer.submit([Unit(publish=publish, park=park)])
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def _stored(self, target: Target, day: int, id: bytes) -> bytes | None:
+        key = (day, target.id, id)
+        mark = (await self._store.marks([key])).get(key)
+        return None if mark is None else (mark.reply or b"\xc0")
+
+
+def _day_of(id: bytes | None, now_ms: int) -> int:
+    """The day in a time-ordered id, so that asking again after midnight finds the same mark; today for another id."""
+    if id is None or len(id) != 16 or id[6] >> 4 != 7:
+        return now_ms // DAY_MS
+    return int.from_bytes(id[:6]) // DAY_MS

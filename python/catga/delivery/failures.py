@@ -1,0 +1,92 @@
+"""What a failure writes: a parked row for the next try, or a dead letter with its reason and history."""
+
+import traceback
+import msgspec
+
+from catga.clock import Clock, Entropy
+from catga.delivery.work import Work
+from catga.errors import CatgaError, DeadlineExceeded, OutsideWindow, Poison
+from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
+
+HISTORY = 10
+"""Failures that are kept of one message: the first and the last nine."""
+
+BLOCKING = -1
+"""The due time of a dead letter whose key waits for its replay."""
+
+_FINAL = (DeadlineExceeded, OutsideWindow, Poison)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One failed try, as data: text of other processes is never turned back into classes."""
+
+    at_ms: int
+    attempt: int
+    type: str
+    what: str
+    trace: str = ""
+
+
+def history_of(row: Parked) -> list[Failure]:
+    """The failures a parked row remembers."""
+    return msgspec.msgpack.decode(row.history, type=list[Failure]) if row.history else []
+
+
+class Failures:
+    """Decides between another try and a dead letter."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def unit(self, work: Work, error: BaseException) -> tuple[Unit, Parked]:
+        """The unit that records a failure, and the row it parks."""
+        now = self._clock.wall_ms()
+        failures = work.failures + 1
+        retry = work.target.retry
+        again = isinstance(error, retry.on) and not isinstance(error, _FINAL) and failures <= retry.delayed
+        past = history_of(work.parked) if work.parked is not None else []
+        history = [*past, Failure(now, failures, _type(error), str(error), _trace(error))]
+        if len(history) > HISTORY:
+            history = [history[0], *history[1 - HISTORY :]]
+        if again:
+            state, due = ParkedState.RETRY, now + int(retry.wait(failures, self._entropy.random()) * 1000)
+        else:
+            state, due = ParkedState.DEAD, BLOCKING if work.target.handler.when_dead == "block" else 0
+        reason = f"{_code(error)} {error}" if _code(error) else f"{_type(error)}: {error}"
+        row = self._row(work, state, due, failures, reason, msgspec.msgpack.encode(history))
+        return self._unit(work, row, MarkState.DEFERRED if again else MarkState.DEAD), row
+
+    def blocked(self, work: Work) -> tuple[Unit, Parked]:
+        """The unit that puts a message behind the one of its key that waits."""
+        row = self._row(work, ParkedState.BLOCKED, 0, work.failures, "", b"")
+        return self._unit(work, row, MarkState.DEFERRED), row
+
+    def _row(self, work: Work, state: ParkedState, due: int, failures: int, reason: str, history: bytes) -> Parked:
+        envelope, parked = work.envelope, work.parked
+        place, claims = (parked.order, parked.claims) if parked is not None else (0, 0)
+        channel = work.channel
+        return Parked(work.target.id, envelope.id, channel, work.part, envelope.key, state, due, work.frame, claims, failures, reason, history, place)
+
+    def _unit(self, work: Work, row: Parked, state: MarkState) -> Unit:
+        parked = work.parked is not None
+        mark = Mark(work.envelope.day, work.target.id, work.envelope.id, state, replace=parked)
+        return Unit(marks=[mark], park=[row], unpark=[(row.handler, row.id)] if parked else ())
+
+
+def undeliverable(frame: bytes, id: bytes, channel: str, part: int, error: Exception) -> Parked:
+    """A dead letter for bytes that no handler can be found for."""
+    return Parked("", id, channel, part, None, ParkedState.DEAD, 0, frame, 0, 0, f"{_code(error)} {error}".strip())
+
+
+def _code(error: BaseException) -> str:
+    return str(getattr(error, "code", "")) if not isinstance(error, CatgaError) else ""
+
+
+def _type(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error, limit=-8))[-4000:]
+

@@ -1,0 +1,44 @@
+"""What delivery counts; read when somebody asks, never pushed."""
+
+from catga import _core
+from catga.clock import Clock
+from catga.delivery.work import Work
+from catga.ports.store import Parked, ParkedState
+
+
+class Recorder:
+    """Counts per app; durations are microseconds from acceptance to commit by the wall clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.done = 0
+        self.redeliveries = 0
+        self.retries = 0
+        self.dead = 0
+        self.latency = _core.Histogram()
+
+    def handled(self, work: Work, parks: Parked | None) -> None:
+        """A commit has recorded what became of one message for one handler."""
+        if parks is None:
+            self.done += 1
+            self.latency.record(max(0, self._clock.wall_ms() - work.envelope.due_ms))
+        elif parks.state is ParkedState.DEAD:
+            self.dead += 1
+        elif parks.state is ParkedState.RETRY:
+            self.retries += 1
+
+    def redelivered(self, count: int) -> None:
+        """A message came again and its mark said so."""
+        self.redeliveries += count
+
+    def statistics(self) -> dict[str, int]:
+        """done, redelivered, retried, dead; latency quantiles in ms."""
+        quantile = self.latency.quantile
+        return {
+            "done": self.done,
+            "redelivered": self.redeliveries,
+            "retried": self.retries,
+            "dead": self.dead,
+            "latency_p50_ms": quantile(0.5),
+            "latency_p99_ms": quantile(0.99),
+        }

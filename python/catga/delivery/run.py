@@ -1,0 +1,96 @@
+"""One attempt: the handler's coroutine becomes a unit to commit, or a failure."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from catga.context import Context
+from catga.delivery.work import Work
+from catga.envelope import Codec
+from catga.errors import DeadlineExceeded, HandlerCancelled
+from catga.ports.messages import Outgoing
+from catga.ports.store import Mark, Parked, ParkedState, Unit
+from catga.result import Err
+from catga.transaction import Row, Transaction
+
+NOTHING: Sequence[Any] = ()
+
+
+class Outbox:
+    """Turns what handlers published into rows: the identity is fixed here, and every later sending reuses it."""
+
+    def __init__(self, app: Any, codec: Codec) -> None:
+        self._app = app
+        self._codec = codec
+
+    def rows(self, out: Sequence[Any], cause: str | None) -> tuple[list[Outgoing], list[Parked]]:
+        """(rows to publish now, rows to park until their time)."""
+        now = self._app.clock.wall_ms()
+        publish, park = [], []
+        headers = {"cause": cause} if cause else None
+        for item in out:
+            later = item.__class__.__name__ == "Later"
+            message = item.message if later else item
+            id = item.id if later else self._app.ids.next(now)
+            row = self._codec.encode(message, id, now, item.due_ms if later else now, 0, headers)
+            if later:
+                park.append(scheduled(row))
+            else:
+                publish.append(row)
+        return publish, park
+
+
+def scheduled(row: Outgoing) -> Parked:
+    """A message that waits for its time and belongs to no handler yet."""
+    return Parked("", row.id, row.channel, row.part, row.key, ParkedState.SCHEDULED, row.due_ms, row.frame)
+
+
+class Runner:
+    """Runs works; knows nothing of queues and commits."""
+
+    def __init__(self, app: Any, outbox: Outbox, fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]) -> None:
+        self._app = app
+        self._outbox = outbox
+        self._fetch = fetch
+
+    async def run(self, work: Work) -> tuple[Context, Any]:
+        """(context, reply); raises what the handler raised, after the immediate retries."""
+        envelope = work.envelope
+        deadline = envelope.deadline_ms
+        if deadline and self._app.clock.wall_ms() > deadline:
+            raise DeadlineExceeded(f"{envelope.type} came after its deadline", where=f"message {envelope.id.hex()}", fix="nothing: its sender no longer wants it")
+        ctx = Context(self._app, None, Transaction(self._fetch), envelope, work.failures + 1, envelope.id)
+        tries = work.target.retry.immediate
+        while True:
+            try:
+                return ctx, await work.target.call(work.message, ctx)
+            except work.target.retry.on:
+                if tries <= 0:
+                    raise
+                tries -= 1
+                ctx.attempt += 1
+                ctx._discard()
+
+    def unit(self, work: Work, ctx: Context, reply: Any) -> Unit:
+        """What a success writes: nothing but its mark where the reply is `Err`."""
+        envelope = work.envelope
+        mark = Mark(envelope.day, work.target.id, envelope.id, replace=work.parked is not None)
+        unit = Unit(marks=[mark])
+        if reply.__class__ is not Err:
+            unit.statements = ctx._tx.statements
+            if ctx._out is not None:
+                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id.hex())
+        if work.parked is not None:
+            unit.unpark = [(work.target.id, envelope.id)]
+        return unit
+
+
+def own_cancellation(work: Work, error: BaseException) -> HandlerCancelled:
+    """A handler that raised CancelledError although nobody had asked it to stop."""
+    failed = HandlerCancelled(
+        f"the handler of {work.envelope.type} raised CancelledError by itself",
+        where=work.target.handler.where,
+        why="something it awaited was cancelled, and Catga had not asked for it",
+        fix="catch it where that task is awaited",
+    )
+    failed.__cause__ = error
+    return failed

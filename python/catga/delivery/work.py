@@ -1,0 +1,56 @@
+"""Work: one message for one handler, on its way from a delivery or a parked row to its commit."""
+
+from typing import Any
+
+import msgspec
+
+from catga.envelope import Envelope
+from catga.mediator.handlers import Handler, Retry
+from catga.mediator.pipeline import Call
+from catga.messages import Message
+from catga.ports.messages import Delivery
+from catga.ports.store import Parked
+
+
+class Target(msgspec.Struct, eq=False, frozen=True):
+    """A handler as delivery calls it; `lane` keeps its keys apart from those of the others."""
+
+    handler: Handler
+    id: str
+    call: Call
+    retry: Retry
+    lane: bytes
+    writes: bool
+    """It asks for a `Connection`: it runs alone, in a transaction of its own."""
+
+
+class Arrival(msgspec.Struct, eq=False, gc=False):
+    """A delivery and how many of its handlers have not ended yet; it is settled with the last one."""
+
+    delivery: Delivery
+    left: int
+
+
+class Work(msgspec.Struct, eq=False):
+    """One message for one handler."""
+
+    target: Target
+    message: Message
+    envelope: Envelope
+    channel: str
+    part: int
+    frame: bytes
+    lane: bytes | None
+    arrival: Arrival | None
+    parked: Parked | None = None
+    conflicts: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Failures before this run."""
+        return self.parked.failures if self.parked is not None else 0
+
+    @property
+    def place(self) -> Any:
+        """What a set of blocked keys knows it by."""
+        return (self.target.id, self.envelope.key)

@@ -1,0 +1,230 @@
+"""A started app: what was registered, checked and composed, and what was opened for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from catga.backends import open_backend
+from catga.context import Context, Later
+from catga.delivery.delivery import Delivery, Receipt
+from catga.delivery.work import Target
+from catga.envelope import Codec
+from catga.errors import AppClosed, ConfigurationError, NoHandler, NoStore
+from catga.mediator.batches import LocalBatches
+from catga.mediator.events import fan_out
+from catga.mediator.handlers import Handler
+from catga.mediator.local import LocalQueue
+from catga.mediator.plans import CONTEXT, TRANSACTION, Argument, call_of, pure_plan
+from catga.mediator.providers import Providers
+from catga.mediator.registry import Registry
+from catga.mediator.timers import Timers
+from catga.messages import Event, Message, key_getter
+from catga.transaction import Connection, Transaction
+
+if TYPE_CHECKING:
+    from catga.app import Catga
+
+
+class Running:
+    """Made by `start`, thrown away by `stop`: an app can be started again."""
+
+    def __init__(self, app: "Catga") -> None:
+        self._app = app
+        self.plans: dict[type[Message], Any] = {}
+        self.streams: dict[type[Message], Callable[[Any], Any]] = {}
+        self.after: dict[type, Callable[[Any], Awaitable[Any]]] = After()
+        self.transactional: set[type[Message]] = set()
+        self.delivery: Delivery | None = None
+        self.timers = Timers(app.clock)
+        self._local = LocalQueue(app.queue, app.clock, self._run_local)
+        self._batches: list[LocalBatches] = []
+        self._opened = AsyncExitStack()
+        self._scheduled: dict[bytes, int] = {}
+        self._due_tasks: set[asyncio.Future[None]] = set()
+        self.registry: Registry
+
+    async def start(self) -> None:
+        """All mistakes are raised together; what was opened before one is closed again."""
+        app = self._app
+        self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
+        mistakes = self.registry.check()
+        for feature in app.features:
+            mistakes += feature.check(app)
+        providers = Providers(app.providers(), app.overrides)
+        mistakes += await providers.resolve()
+        bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
+        for handler, middleware in self.registry.handlers:
+            known: dict[Any, Argument] = {Context: CONTEXT}
+            if app.store is not None:
+                known |= {Transaction: TRANSACTION, Connection: TRANSACTION}
+            arguments, wrong = providers.arguments_of(handler, known)
+            if app.store is None and any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
+                wrong = [NoStoreMistake(f"the handler of {handler.message.__name__} writes, and app {app.name!r} has no store", where=handler.where, fix="give the app store='sqlite:///app.db', or set CATGA_STORE")]
+            mistakes += wrong
+            bound.append((handler, middleware, arguments))
+        if mistakes:
+            raise ConfigurationError.together(app.name, mistakes)
+        try:
+            if app.store is not None:
+                await self._open()
+            self._compose(bound)
+            for feature in app.features:
+                await feature.start(app)
+                self._opened.push_async_callback(feature.stop, app.clock.monotonic() + app.stop_within)
+            if self.delivery is not None:
+                await self.delivery.start(self._targets)
+        except BaseException:
+            await self._opened.aclose()
+            raise
+
+    async def stop(self, deadline: float) -> None:
+        """Within the deadline what runs is finished; then it is cancelled or given back."""
+        if self.delivery is not None:
+            await self.delivery.stop(deadline)
+        self.timers.clear()
+        await self._local.stop(deadline)
+        for batches in self._batches:
+            await batches.stop()
+        await self._opened.aclose()
+
+    async def put(self, message: Message) -> Receipt:
+        """Into the queue of this process."""
+        if type(message) not in self.plans and not isinstance(message, Event):
+            raise NoHandler(f"nothing handles {type(message).__name__} in app {self._app.name!r}", fix=f"write `@app.handler({type(message).__name__})` over an async function")
+        await self._local.put(message)
+        return Receipt(self._app.ids.next(self._app.clock.wall_ms()).hex(), False)
+
+    async def schedule(self, later: Later) -> None:
+        """In the store, or on this process's wheel."""
+        if self.delivery is not None:
+            await self.delivery.schedule(later)
+            return
+        seconds = (later.due_ms - self._app.clock.wall_ms()) / 1000
+        self._scheduled[later.id] = self.timers.after(max(0.0, seconds), lambda: self._due(later))
+
+    async def cancel(self, id: bytes) -> bool:
+        """Whether it was still waiting."""
+        if self.delivery is not None:
+            return await self.delivery.cancel(id)
+        key = self._scheduled.pop(id, None)
+        return key is not None and self.timers.cancel(key)
+
+    def holds_lock(self, ctx: Context) -> bool:
+        """Whether this context's handler is inside a `Connection` transaction."""
+        return isinstance(ctx._tx, Connection)
+
+    def statistics(self) -> dict[str, Any]:
+        """Of delivery, or of the queue in this process."""
+        return self.delivery.statistics() if self.delivery is not None else self._local.statistics()
+
+    # -- composing ----------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        app = self._app
+        store = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
+        await store.open()
+        self._opened.push_async_callback(store.close)
+        transport = open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
+        if transport is None or not transport.capabilities.accepts_durably or transport.capabilities.store_id == store.store_id:
+            # What cannot keep a message must not take it over from the store: its own queue serves it.
+            transport = store.queue()
+        await transport.open()
+        self._opened.push_async_callback(transport.close)
+        codec = Codec(self.registry.messages, app.name, self.registry.upcasts)
+        self.delivery = Delivery(app, codec, store, transport, concurrency=app.concurrency, window_days=app.window_days)
+
+    def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
+        self._targets: dict[str, dict[type[Message], list[Target]]] = {}
+        following: dict[type[Message], list[Any]] = {}
+        beside: dict[type[Message], list[Any]] = {}
+        for number, (handler, middleware, arguments) in enumerate(bound):
+            message = handler.message
+            if handler.kind == "stream":
+                self.streams[message] = self._stream(handler, arguments)
+                continue
+            if self.delivery is not None:
+                self._durable(handler, middleware, arguments, number)
+            if handler.batch is not None:
+                plan = self._batch(handler, arguments) if self.delivery is None else None
+            elif message in self.transactional:
+                continue
+            else:
+                plan = pure_plan(self._app, handler, arguments, middleware, self._publish, {} if self.delivery else self.after)
+            if handler.kind != "event":
+                if plan is not None and handler.batch is None:
+                    self.plans[message] = plan
+            if plan is not None:
+                (beside if handler.concurrent else following).setdefault(message, []).append(plan)
+        for message in {*following, *beside}:
+            if issubclass(message, Event):
+                self.after[message] = fan_out(message.__name__, following.get(message, []), beside.get(message, []))
+            else:
+                self.after[message] = following[message][0] if message not in self.plans else self._local.put
+        self.after[Later] = self.schedule
+
+    def _durable(self, handler: Handler, middleware: Sequence[Any], arguments: Sequence[Argument], number: int) -> None:
+        if self.delivery is None or handler.kind == "query":
+            return
+        annotations = {parameter.annotation for parameter in handler.parameters()}
+        call = call_of(handler, arguments, middleware)
+        retry = handler.retry or self._app.retry
+        target = Target(handler, handler.id, call, retry, number.to_bytes(2), Connection in annotations)
+        channel = handler.message.__catga__.channel or self._app.name
+        self._targets.setdefault(channel, {}).setdefault(handler.message, []).append(target)
+        if handler.kind == "command" and annotations & {Transaction, Connection} and handler.batch is None:
+            self.transactional.add(handler.message)
+            self.plans[handler.message] = self.delivery.direct.plan(target)
+
+    def _stream(self, handler: Handler, arguments: Sequence[Argument]) -> Callable[[Any], Any]:
+        call = call_of(handler, arguments, ())
+        return lambda query: call(query, Context(self._app))
+
+    def _batch(self, handler: Handler, arguments: Sequence[Argument]) -> Callable[[Any], Awaitable[Any]]:
+        call = call_of(handler, arguments, ())
+
+        async def run(messages: list[Any]) -> None:
+            await call(messages, Context(self._app))
+
+        assert handler.batch is not None
+        batches = LocalBatches(handler.batch, self._app.clock, self.timers, run, key_getter(handler.message))
+        self._batches.append(batches)
+        return batches.add
+
+    async def _publish(self, ctx: Context) -> None:
+        if self.delivery is None:
+            raise AppClosed("the app has no delivery")
+        await self.delivery.direct.publish(ctx)
+
+    async def _run_local(self, message: Message) -> None:
+        if isinstance(message, Event):
+            await self.after[type(message)](message)
+        else:
+            await self.plans[type(message)](message)
+
+    def _due(self, later: Later) -> None:
+        self._scheduled.pop(later.id, None)
+        task = asyncio.ensure_future(self._local.put(later.message))
+        self._due_tasks.add(task)
+        task.add_done_callback(self._due_tasks.discard)
+
+
+class After(dict[type, Callable[[Any], Awaitable[Any]]]):
+    """Who takes what a handler published: nobody need listen to an event, somebody must do a command."""
+
+    def __missing__(self, message: type) -> Callable[[Any], Awaitable[Any]]:
+        if issubclass(message, Event):
+            return _nobody
+        raise NoHandler(f"nothing handles {message.__name__}", fix=f"write `@app.handler({message.__name__})` over an async function")
+
+
+async def _nobody(event: Any) -> None:
+    return None
+
+
+class NoStoreMistake(ConfigurationError):
+    """A handler that writes, in an app without a store."""
+
+    code = NoStore.code
+
+
