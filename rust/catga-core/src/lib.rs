@@ -2,5 +2,8 @@
 //!
 //! Every part takes the time (`now`) and its randomness from its caller, so that a whole application can be simulated.
 
+pub mod counters;
 pub mod frame;
+pub mod histogram;
 pub mod ids;
+pub mod wheel;

@@ -6,6 +6,8 @@ mod arguments;
 mod build;
 mod frame;
 mod ids;
+mod measure;
+mod wheel;
 
 /// The extension module `catga._core`.
 #[pymodule(gil_used = true)]
@@ -16,4 +18,8 @@ mod _core {
     use super::frame::{FrameError, crc32c, pack, split, unpack, unpack_many};
     #[pymodule_export]
     use super::ids::{Ids, Snowflake};
+    #[pymodule_export]
+    use super::measure::{Counters, Histogram};
+    #[pymodule_export]
+    use super::wheel::Wheel;
 }
