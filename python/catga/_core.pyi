@@ -172,7 +172,8 @@ class Ids:
 
     def __new__(cls, seed: int) -> Ids: ...
     def next(self, now_ms: int) -> bytes: ...
-    def many(self, count: int, now_ms: int) -> list[bytes]: ...
+    def many(self, count: int, now_ms: int) -> list[bytes]:
+        """At most 2**20 in one call."""
     def reseed(self, seed: int) -> None:
         """After a fork: parent and child must never give the same id."""
 
@@ -182,7 +183,8 @@ class Snowflake:
 
     def __new__(cls, node: int, epoch_ms: int = 1735689600000) -> Snowflake: ...
     def next(self, now_ms: int) -> int: ...
-    def many(self, count: int, now_ms: int) -> list[int]: ...
+    def many(self, count: int, now_ms: int) -> list[int]:
+        """At most 2**20 in one call."""
 
 # -- measures ---------------------------------------------------------------------------------------------------------
 

@@ -23,11 +23,6 @@ pub fn time(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     }
 }
 
-/// A count, a size or an index.
-pub fn size(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    usize::try_from(unsigned(name, value, i64::MAX as u64)?).map_err(PyErr::from)
-}
-
 /// The items of a sequence, held; `convert` may run Python code, so nothing of ours may be locked meanwhile.
 pub fn items<'py, T>(
     sequence: &Bound<'py, PyAny>,

@@ -12,6 +12,9 @@ use crate::arguments;
 /// 2025-01-01: 41 bits of ms from here end in 2094.
 const EPOCH_MS: i64 = 1_735_689_600_000;
 
+/// More than one call is ever for; a wrong argument must not become an allocation that fails.
+const MOST: u64 = 1 << 20;
+
 /// 128-bit ids in the layout of `UUIDv7`, ordered within one generator even when the clock steps back.
 #[pyclass(frozen, module = "catga._core")]
 pub struct Ids(Mutex<ids::Ids>);
@@ -45,7 +48,7 @@ impl Ids {
         count: &Bound<'py, PyAny>,
         now_ms: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let (count, now_ms) = (arguments::size("count", count)?, now(now_ms)?);
+        let (count, now_ms) = (arguments::unsigned("count", count, MOST)?, now(now_ms)?);
         let ids: Vec<[u8; 16]> = {
             let mut ids = self.lock();
             (0..count).map(|_| ids.next(now_ms)).collect()
@@ -89,7 +92,7 @@ impl Snowflake {
         count: &Bound<'py, PyAny>,
         now_ms: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let count = arguments::size("count", count)? as u64;
+        let count = arguments::unsigned("count", count, MOST)?;
         let now_ms = arguments::time("now_ms", now_ms)?;
         PyList::new(py, self.0.take(count, now_ms).ok_or_else(ended)?)
     }

@@ -9,7 +9,9 @@ mod frame;
 mod holder;
 mod ids;
 mod lanes;
+mod measure;
 mod ring;
+mod wheel;
 
 /// The extension module `catga._core`.
 #[pymodule(gil_used = true)]
@@ -27,7 +29,11 @@ mod _core {
     #[pymodule_export]
     use super::lanes::Lanes;
     #[pymodule_export]
+    use super::measure::{Counters, Histogram};
+    #[pymodule_export]
     use super::ring::Ring;
+    #[pymodule_export]
+    use super::wheel::Wheel;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
