@@ -150,7 +150,7 @@ class Running:
             elif message in self.transactional:
                 continue
             else:
-                plan = pure_plan(self._app, handler, arguments, middleware, self._publish, {} if self.delivery else self.after)
+                plan = pure_plan(self._app, handler, arguments, middleware, self._publish, None if self.delivery else self.after)
             if handler.kind != "event":
                 if plan is not None and handler.batch is None:
                     self.plans[message] = plan

@@ -39,11 +39,11 @@ def call_of(handler: Handler, arguments: Sequence[Argument], middleware: Sequenc
 
 
 def pure_plan(
-    app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any], publish: Callable[[Context], Any], after: dict[type, Any]
+    app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any], publish: Callable[[Context], Any], after: dict[type, Any] | None
 ) -> Callable[[Any], Any]:
     """The plan of a handler that writes to no store. Where nothing else is asked for it is the handler itself.
 
-    `after` maps the type of what the handler published to who takes it; where it is empty (the app has a store)
+    `after` maps the type of what the handler published to who takes it; where it is None (the app has a store)
     `publish` commits the lot.
     """
     names: dict[str, Any] = {"app": app, "Context": Context, "Err": Err, "publish": publish, "after": after}
@@ -59,7 +59,7 @@ def pure_plan(
     else:
         names["call"] = call_of(handler, arguments, middleware)
         call = "call(message, ctx)"
-    body = _BODY.format(call=call) + (_AFTER if after else _COMMIT) + "return reply\n"
+    body = _BODY.format(call=call) + (_COMMIT if after is None else _AFTER) + "return reply\n"
     if scoped:
         inner = body.replace("\n", "\n    ").rstrip(" ")
         return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    try:\n        {inner}    finally:\n        if ctx._stack is not None:\n            await ctx._stack.aclose()\n", names)
