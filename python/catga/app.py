@@ -115,12 +115,15 @@ class Catga(Router):
             raise ConfigurationError(f"{part!r} can be neither mounted nor included", fix="give a Router, or an object with check, start, stop and describe")
         return part
 
-    async def start(self) -> None:
-        """Checks everything, opens what is needed, begins to take work. `ConfigurationError` names all mistakes."""
+    async def start(self, *, work: bool = True) -> None:
+        """Checks everything, opens what is needed, begins to take work. `ConfigurationError` names all mistakes.
+
+        With `work=False` it sends and publishes, and leaves durable work to other instances.
+        """
         if self._running is not None:
             raise AppClosed(f"app {self.name!r} runs already", fix="start another instance of it")
         running = Running(self)
-        await running.start()
+        await running.start(work)
         self._running = running
         self._plans = running.plans
 

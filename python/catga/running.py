@@ -44,7 +44,7 @@ class Running:
         self._due_tasks: set[asyncio.Future[None]] = set()
         self.registry: Registry
 
-    async def start(self) -> None:
+    async def start(self, work: bool) -> None:
         """All mistakes are raised together; what was opened before one is closed again."""
         app = self._app
         self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
@@ -73,7 +73,7 @@ class Running:
                 await feature.start(app)
                 self._opened.push_async_callback(feature.stop, app.clock.monotonic() + app.stop_within)
             if self.delivery is not None:
-                await self.delivery.start(self._targets)
+                await self.delivery.start(self._targets, work)
         except BaseException:
             await self._opened.aclose()
             raise

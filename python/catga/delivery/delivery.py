@@ -45,13 +45,13 @@ class Delivery:
         self.outbox = Outbox(app, codec)
         self.direct = Direct(app, codec, store, self.committer, self.outbox)
 
-    async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]]) -> None:
-        """Begins to compete for the parts of every channel that has a handler here."""
+    async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]], work: bool) -> None:
+        """Begins to compete for the parts of every channel that has a handler here; without `work`, only accepts."""
         await self._store.declare([*targets, *self._codec.channels(), *(t.id for by_type in targets.values() for group in by_type.values() for t in group), ""])
         await self._store.forget(self._app.clock.wall_ms() // DAY_MS - self._window_days)
         owner = self._app.ids.next(self._app.clock.wall_ms()).hex()
         runner = Runner(self._app, self.outbox, self._store.fetch)
-        for name, by_type in targets.items():
+        for name, by_type in targets.items() if work else ():
             channel = Channel(
                 name,
                 by_type,
