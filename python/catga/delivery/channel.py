@@ -7,15 +7,17 @@ from typing import Any
 
 from catga import _core
 from catga.clock import Bell, Clock
+from catga.context import Context
+from catga.delivery.batches import BatchLane
 from catga.delivery.blocked import Blocked
 from catga.delivery.committer import Committer
 from catga.delivery.failures import Failures, undeliverable
 from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, Codec, Envelope
+from catga.envelope import DAY_MS, Codec
 from catga.errors import Conflict, OutcomeUnknown, OutsideWindow, Poison, StoreError
 from catga.ports.messages import Delivery, Lease
-from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Store, Unit
+from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
 log = logging.getLogger("catga.delivery")
@@ -28,6 +30,9 @@ POISON = 3
 """Times a process may end while it works on one message alone."""
 CONFLICTS = 10
 """Times a handler is run again at once because `expect=` was not met."""
+
+
+Finished = tuple[Work, Unit, Parked | None, Context | None]
 
 
 class Channel:
@@ -66,13 +71,14 @@ class Channel:
         self._recorder = recorder
         self._lanes: _core.Lanes[Work] = _core.Lanes(CREDIT * 16)
         self._open = 0
-        self._finished: list[tuple[Work, Unit, Parked | None]] = []
+        self._finished: list[Finished] = []
         self._bell = Bell(clock)
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
         self._to_commit = asyncio.Event()
         self._blocked = Blocked()
         self._tasks: list[asyncio.Task[None]] = []
+        self._batches = {target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None}
         self._stopping = False
         self._rewind = False
         self._alone = False
@@ -80,7 +86,7 @@ class Channel:
 
     async def start(self) -> None:
         """Begins to take work."""
-        loops = [self._receive(), self._commits(), self._retries(), *(self._work() for _ in range(self._concurrency))]
+        loops = [self._receive(), self._commits(), self._retries(), *(lane.work() for lane in self._batches.values()), *(self._work() for _ in range(self._concurrency))]
         self._tasks = [asyncio.create_task(loop, name=f"catga-{self.name}-{n}") for n, loop in enumerate(loops)]
 
     async def stop(self, deadline: float) -> None:
@@ -88,8 +94,7 @@ class Channel:
         self._stopping = True
         self._room.set()
         self._bell.ring()
-        for work in self._lanes.clear():
-            self._drop(work)
+        self._drop_all(self._queued())
         while self._open and (left := deadline - self._clock.monotonic()) > 0:
             await self._bell.wait(min(left, 0.05))
         for task in self._tasks:
@@ -108,6 +113,8 @@ class Channel:
         while not self._stopping:
             room = CREDIT - self._open
             if room < CREDIT // 4 or (self._rewind and self._open):
+                for lane in self._batches.values():
+                    lane.hurry()
                 self._room.clear()
                 await self._room.wait()
                 continue
@@ -116,7 +123,12 @@ class Channel:
                 self._consumer.rewind()
             try:
                 deliveries = await self._consumer.receive(room, 1.0)
-                if not deliveries or self._stopping:
+                if self._stopping:
+                    continue
+                if not deliveries:
+                    if self._consumer.congested():
+                        for lane in self._batches.values():
+                            lane.hurry()
                     continue
                 # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
                 for delivery in deliveries:
@@ -186,6 +198,11 @@ class Channel:
         self._put(works)
 
     def _put(self, works: Sequence[Work]) -> None:
+        if self._batches:
+            for work in works:
+                if work.target.id in self._batches:
+                    self._batches[work.target.id].add(work)
+            works = [work for work in works if work.target.id not in self._batches]
         if not works:
             return
         self._lanes.put_many(works, [work.lane for work in works], bytes([work.envelope.priority for work in works]), self._clock.wall_ms())
@@ -211,6 +228,9 @@ class Channel:
 
     async def _attempt(self, work: Work) -> None:
         try:
+            if work.target.writes:
+                await self._alone_in_store(work)
+                return
             ctx, reply = await self._runner.run(work)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -229,20 +249,77 @@ class Channel:
             except Exception as error:
                 self._fail(work, error)
             else:
-                self._finish(work, unit, None)
+                self._finish(work, unit, None, ctx)
+
+    async def _alone_in_store(self, work: Work) -> None:
+        def unit_of(result: tuple[Context, Any]) -> Unit:
+            return self._fenced(work, unit=self._runner.unit(work, *result))
+
+        (ctx, _), unit, outcome = await self._store.exclusive(lambda connection: self._runner.run_alone(work, connection), unit_of)
+        await self._ended([(work, unit, None, ctx)], [outcome])
 
     def _fail(self, work: Work, error: BaseException) -> None:
         self._finish(work, *self._failures.unit(work, error))
 
-    def _finish(self, work: Work, unit: Unit, parks: Parked | None) -> None:
-        lease = self._lease(work.part)
-        if lease is not None:
-            unit.leases = (lease,)
-        arrival = work.arrival
-        if arrival is not None and arrival.left == 1 and self._colocated:
-            unit.settle = (arrival.delivery.token,)
-        self._finished.append((work, unit, parks))
+    def _finish(self, work: Work, unit: Unit, parks: Parked | None, ctx: Context | None = None) -> None:
+        self._finished.append((work, self._fenced(work, unit=unit), parks, ctx))
         self._to_commit.set()
+
+    def _fenced(self, *works: Work, unit: Unit) -> Unit:
+        """Under the leases of its parts; what it is the last handler of is settled with it where one commit can do both."""
+        leases = {lease for work in works if (lease := self._consumer.lease_of(work.part)) is not None}
+        unit.leases = tuple(leases)
+        if self._colocated:
+            unit.settle = [work.arrival.delivery.token for work in works if work.arrival is not None and work.arrival.left == 1]
+        return unit
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def _batch_lane(self, target: Target) -> BatchLane:
+        return BatchLane(
+            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, drop=self._drop_batch
+        )
+
+    async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
+        while True:
+            try:
+                (outcome,) = await self._committer.submit([self._fenced(*works, unit=unit)])
+            except OutcomeUnknown as error:
+                log.warning("channel %s: %s", self.name, error)
+                self._rewind = True
+                return Outcome(Commit.STALE)
+            except StoreError as error:
+                log.warning("channel %s cannot commit: %s", self.name, error)
+                await self._bell.wait(0.5)
+            else:
+                return outcome
+
+    async def _batch_done(self, unit: Unit, works: Sequence[Work]) -> None:
+        settled: list[Any] = []
+        late: list[Delivery] = []
+        for work in works:
+            self._recorder.handled(work, None)
+            self._track(work, None)
+            self._close(work, unit, settled, late)
+        await self._closed(settled, late)
+
+    async def _fail_item(self, work: Work, error: Exception) -> None:
+        await self._park_item(work, *self._failures.unit(work, error))
+
+    async def _block_item(self, work: Work) -> None:
+        await self._park_item(work, *self._failures.blocked(work))
+
+    async def _park_item(self, work: Work, unit: Unit, parks: Parked) -> None:
+        outcome = await self._commit_batch(unit, [work])
+        if outcome.commit is Commit.STALE:
+            self._drop_batch([work])
+        else:
+            await self._ended([(work, unit, parks, None)], [outcome])
+
+    def _drop_batch(self, works: Sequence[Work]) -> None:
+        # Some of these parts are still ours: what they hold is read again.
+        self._rewind = self._rewind or not self._stopping
+        self._drop_all(works)
 
     # -- commit -------------------------------------------------------------------------------------------------------
 
@@ -252,13 +329,12 @@ class Channel:
             self._to_commit.clear()
             group, self._finished = self._finished, []
             try:
-                outcomes = await self._committer.submit([unit for _, unit, _ in group])
+                outcomes = await self._committer.submit([unit for _, unit, _, _ in group])
             except OutcomeUnknown as error:
                 # Whatever waits behind these in memory would overtake them: everything is read again, in order.
                 log.warning("channel %s: %s", self.name, error)
                 self._rewind = True
-                for work in (*self._lanes.clear(), *(work for work, _, _ in group)):
-                    self._drop(work)
+                self._drop_all([*self._queued(), *(work for work, _, _, _ in group)])
                 continue
             except StoreError as error:
                 # Nothing was written and nothing is lost: the same units are tried again.
@@ -269,11 +345,13 @@ class Channel:
                 continue
             await self._ended(group, outcomes)
 
-    async def _ended(self, group: Sequence[tuple[Work, Unit, Parked | None]], outcomes: Sequence[Outcome]) -> None:
+    async def _ended(self, group: Sequence[Finished], outcomes: Sequence[Outcome]) -> None:
         lanes: list[bytes | None] = []
         settled: list[Any] = []
-        late: list[Arrival] = []
-        for (work, unit, parks), outcome in zip(group, outcomes, strict=True):
+        late: list[Delivery] = []
+        for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
+            if ctx is not None and ctx._stack is not None:
+                await ctx._stack.aclose()
             if outcome is COMMITTED:
                 self._recorder.handled(work, parks)
                 self._track(work, parks)
@@ -287,23 +365,29 @@ class Channel:
                 self._drop(work)
                 continue
             lanes.append(work.lane)
-            arrival = work.arrival
-            if arrival is None:
-                self._taken.discard((work.target.id, work.envelope.id))
-                self._open -= 1
-                continue
-            arrival.left -= 1
-            if unit.settle:
-                settled += unit.settle
-                self._open -= 1
-            elif arrival.left == 0:
-                late.append(arrival)
-        if settled:
-            self._consumer.settled(settled)
+            self._close(work, unit, settled, late)
         if self._lanes.done_many(lanes):
             self._ready.set()
+        await self._closed(settled, late)
+
+    def _close(self, work: Work, unit: Unit, settled: list[Any], late: list[Delivery]) -> None:
+        arrival = work.arrival
+        if arrival is None:
+            self._taken.discard((work.target.id, work.envelope.id))
+            self._open -= 1
+            return
+        arrival.left -= 1
+        if arrival.delivery.token in unit.settle:
+            settled.append(arrival.delivery.token)
+            self._open -= 1
+        elif arrival.left == 0:
+            late.append(arrival.delivery)
+
+    async def _closed(self, settled: list[Any], late: list[Delivery]) -> None:
+        if settled:
+            self._consumer.settled(settled)
         if late:
-            await self._settle([arrival.delivery for arrival in late])
+            await self._settle(late)
         self._room.set()
         if self._stopping:
             self._bell.ring()
@@ -380,8 +464,12 @@ class Channel:
                 self._open -= 1
         self._room.set()
 
-    def _lease(self, part: int) -> Lease | None:
-        return self._consumer.lease_of(part)
+    def _drop_all(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._drop(work)
+
+    def _queued(self) -> list[Work]:
+        return [*self._lanes.clear(), *(work for lane in self._batches.values() for work in lane.clear())]
 
     def _leases(self, part: int) -> tuple[Lease, ...]:
         lease = self._consumer.lease_of(part)

@@ -95,6 +95,10 @@ class Delivery:
         (outcome,) = await self.committer.submit([Unit(unpark=[("", id)])])
         return outcome.commit.value == "committed"
 
+    async def pending(self) -> int:
+        """Messages of the store that are neither handled, dead nor scheduled for later."""
+        return await self._store.pending()
+
     def statistics(self) -> dict[str, Any]:
         """Counts, and what is open per channel."""
         return {**self.recorder.statistics(), "channels": {channel.name: channel.statistics() for channel in self._channels}}

@@ -82,7 +82,8 @@ class Direct:
                 ctx._tx = connection
                 return await target.call(message, ctx)
 
-            return await self._store.exclusive(work, unit_of)
+            reply, _, outcome = await self._store.exclusive(work, unit_of)
+            return reply, outcome
         reply = await target.call(message, ctx)
         unit = unit_of(reply)
         (outcome,) = await self._committer.submit([unit])

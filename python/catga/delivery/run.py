@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from catga.context import Context
-from catga.delivery.work import Work
+from catga.delivery.work import Target, Work
 from catga.envelope import Codec
 from catga.errors import DeadlineExceeded, HandlerCancelled
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, Parked, ParkedState, Unit
 from catga.result import Err
-from catga.transaction import Row, Transaction
+from catga.transaction import Connection, Row, Transaction
 
 NOTHING: Sequence[Any] = ()
 
@@ -59,16 +59,45 @@ class Runner:
         if deadline and self._app.clock.wall_ms() > deadline:
             raise DeadlineExceeded(f"{envelope.type} came after its deadline", where=f"message {envelope.id.hex()}", fix="nothing: its sender no longer wants it")
         ctx = Context(self._app, None, Transaction(self._fetch), envelope, work.failures + 1, envelope.id)
-        tries = work.target.retry.immediate
-        while True:
-            try:
-                return ctx, await work.target.call(work.message, ctx)
-            except work.target.retry.on:
-                if tries <= 0:
-                    raise
-                tries -= 1
-                ctx.attempt += 1
-                ctx._discard()
+        return ctx, await self._tries(work.target, work.message, ctx)
+
+    async def run_alone(self, work: Work, connection: Connection) -> tuple[Context, Any]:
+        """As `run`, with the store's own connection; not retried in place: what it wrote is only undone with all of it."""
+        ctx = Context(self._app, None, connection, work.envelope, work.failures + 1, work.envelope.id)
+        return ctx, await work.target.call(work.message, ctx)
+
+    async def run_batch(self, target: Target, works: Sequence[Work]) -> tuple[Context, Any]:
+        """One call for a list of messages."""
+        ctx = Context(self._app, None, Transaction(self._fetch))
+        return ctx, await self._tries(target, [work.message for work in works], ctx)
+
+    async def _tries(self, target: Target, message: Any, ctx: Context) -> Any:
+        tries = target.retry.immediate
+        try:
+            while True:
+                try:
+                    return await target.call(message, ctx)
+                except target.retry.on:
+                    if tries <= 0:
+                        raise
+                    tries -= 1
+                    ctx.attempt += 1
+                    ctx._discard()
+        except BaseException:
+            if ctx._stack is not None:
+                await ctx._stack.aclose()
+            raise
+
+    def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
+        """What a list's success writes: everybody's mark with what the handler wrote."""
+        unit = Unit(
+            statements=ctx._tx.statements,
+            marks=[Mark(work.envelope.day, target.id, work.envelope.id, replace=work.parked is not None) for work in works],
+            unpark=[(target.id, work.envelope.id) for work in works if work.parked is not None],
+        )
+        if ctx._out is not None:
+            unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+        return unit
 
     def unit(self, work: Work, ctx: Context, reply: Any) -> Unit:
         """What a success writes: nothing but its mark where the reply is `Err`."""
@@ -76,7 +105,8 @@ class Runner:
         mark = Mark(envelope.day, work.target.id, envelope.id, replace=work.parked is not None)
         unit = Unit(marks=[mark])
         if reply.__class__ is not Err:
-            unit.statements = ctx._tx.statements
+            if isinstance(ctx._tx, Transaction):
+                unit.statements = ctx._tx.statements
             if ctx._out is not None:
                 unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id.hex())
         if work.parked is not None:

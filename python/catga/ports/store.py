@@ -1,14 +1,16 @@
 """The store port: one commit spans what handlers wrote, their marks, what they published and what is parked."""
 
 import enum
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.transport import Transport
-from catga.transaction import Row, Statement
+from catga.transaction import Connection, Row, Statement
+
+T = TypeVar("T")
 
 
 class MarkState(enum.IntEnum):
@@ -130,6 +132,11 @@ class Store(Protocol):
         """Makes channels and handlers known before they are used."""
         ...
 
+    async def exclusive(self, work: Callable[[Connection], Awaitable[T]], unit_of: Callable[[T], Unit]) -> tuple[T, Unit, Outcome]:
+        """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
+        together with the unit made from its result. `HoldLimitExceeded` where it takes too long."""
+        ...
+
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         """Committed rows, on a connection that cannot write."""
         ...
@@ -181,4 +188,8 @@ class Store(Protocol):
 
     async def next_due(self) -> int | None:
         """When the next parked row becomes due (ms since the epoch)."""
+        ...
+
+    async def pending(self) -> int:
+        """Messages that are neither handled, dead nor scheduled for later; 0 says that nothing is left to do."""
         ...

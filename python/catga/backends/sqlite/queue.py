@@ -78,6 +78,10 @@ class SqliteConsumer:
         now = self._store.clock.monotonic()
         return [part for part, lease in self._leases.items() if part not in self._wanting and lease.valid_until > now]
 
+    def congested(self) -> bool:
+        """See the port."""
+        return any(count >= WINDOW for count in self._count.values())
+
     def lease_of(self, part: int) -> Lease | None:
         """What a commit of this part's work is fenced by."""
         return self._leases.get(part)

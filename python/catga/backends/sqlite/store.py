@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows
-from catga.backends.sqlite.failures import store_error
+from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.names import Names
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, waiting_keys
+from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
 from catga.backends.sqlite.writes import GroupLost, Writes, find_marks
 from catga.clock import Bell, Clock
-from catga.errors import StaleLease
+from catga.errors import ForbiddenStatement, HoldLimitExceeded
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Unit
 from catga.transaction import Connection, Row
@@ -84,7 +84,7 @@ class SqliteStore:
         """Runs writing work of our own in a transaction of its own."""
         return await self._apart(self._write(work))
 
-    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
         return await self._apart(self._exclusive(work, unit_of))
@@ -178,6 +178,10 @@ class SqliteStore:
         """See the port."""
         return await self.database.read(next_due)
 
+    async def pending(self) -> int:
+        """See the port; at most 3,000."""
+        return await self.database.read(pending)
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _apart(self, work: Any) -> Any:
@@ -218,14 +222,10 @@ class SqliteStore:
     async def _singly(self, unit: Unit) -> Outcome:
         try:
             (outcome,) = await self._transaction([unit])
-        except GroupLost as lost:
+        except GroupLost:
             why = "it ended the transaction it shares with others (OR ROLLBACK, RAISE(ROLLBACK) or the like)"
-            from catga.errors import ForbiddenStatement
-
-            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)") if lost.__cause__ is None else StaleLease(str(lost)))
+            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"))
         except sqlite3.IntegrityError as error:
-            from catga.backends.sqlite.failures import statement_error
-
             return Outcome(Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements)))
         return outcome
 
@@ -243,13 +243,17 @@ class SqliteStore:
             await self.database.commit()
             return result
 
-    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
         async with self._turn:
             await self.database.begin()
             try:
                 self.database.guarded = True
                 try:
-                    result = await work(Connection(self.database.writer))
+                    async with asyncio.timeout(self.options.hold):
+                        result = await work(Connection(self.database.writer))
+                except TimeoutError as error:
+                    what = f"a handler held the store's write lock for more than {self.options.hold} s"
+                    raise HoldLimitExceeded(what, where=self.database.path, why="every other writer waits for it", fix="do slow work before the Connection is used, or write through Transaction") from error
                 finally:
                     self.database.guarded = False
                 unit = unit_of(result)
@@ -259,14 +263,14 @@ class SqliteStore:
                 (outcome,) = self._writes.apply([unit])
                 if outcome is not COMMITTED:
                     self.database.rollback()
-                    return result, outcome
+                    return result, unit, outcome
             except BaseException:
                 self.database.rollback()
                 raise
             await self.database.commit()
         if unit.publish:
             self.bell.ring()
-        return result, outcome
+        return result, unit, outcome
 
     async def _learn(self, units: Sequence[Unit]) -> None:
         if not (unknown := self.names.unknown(_names_of(units))):
