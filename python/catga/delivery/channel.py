@@ -11,11 +11,11 @@ from catga.context import Context
 from catga.delivery.batches import BatchLane
 from catga.delivery.blocked import Blocked
 from catga.delivery.committer import Committer
-from catga.delivery.failures import Failures, undeliverable
+from catga.delivery.failures import Failures, outside_window, undeliverable
 from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import Arrival, Target, Work
 from catga.envelope import DAY_MS, Codec
-from catga.errors import Conflict, OutcomeUnknown, OutsideWindow, Poison, StoreError
+from catga.errors import Conflict, OutcomeUnknown, Poison, StoreError
 from catga.ports.messages import Delivery, Lease
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
@@ -164,37 +164,41 @@ class Channel:
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
         self._open += len(deliveries)
-        decoded = self._codec.decode([delivery.frame for delivery in deliveries])
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
-        keys, found = [], []
-        for delivery, item in zip(deliveries, decoded, strict=True):
-            if item.__class__ is tuple:
-                message, envelope, _ = item
-                targets = self._targets.get(message.__class__, ())
-                day = envelope.day
-                keys += [(day, target.id, envelope.id) for target in targets]
-                found.append((delivery, message, envelope, targets))
-            else:
+        wanted: dict[tuple[int, str], list[bytes]] = {}
+        found = []
+        for delivery, item in zip(deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True):
+            if isinstance(item, Exception):
                 self._bury(delivery, item)
-        marks = await self._store.marks(keys) if keys else {}
+                continue
+            message, envelope, _ = item
+            targets = self._targets.get(message.__class__, ())
+            day = envelope.due_ms // DAY_MS
+            for target in targets:
+                group = wanted.get((day, target.id))
+                if group is None:
+                    group = wanted[day, target.id] = []
+                group.append(envelope.id)
+            found.append((delivery, message, envelope, targets, day))
+        known = await self._store.known(wanted)
         works: list[Work] = []
-        for delivery, message, envelope, targets in found:
-            wanted = [target for target in targets if not marks or (envelope.day, target.id, envelope.id) not in marks]
-            if len(wanted) < len(targets):
-                self._recorder.redelivered(len(targets) - len(wanted))
-            if not wanted:
+        for delivery, message, envelope, targets, day in found:
+            if known:
+                fresh = [target for target in targets if (target.id, envelope.id) not in known]
+                self._recorder.redelivered(len(targets) - len(fresh))
+                targets = fresh
+            if not targets:
                 self._settle_only(delivery)
                 continue
-            arrival = Arrival(delivery, len(wanted))
+            arrival = Arrival(delivery, len(targets))
             key = envelope.key
-            for target in wanted:
-                lane = target.lane + key if key is not None else None
-                works.append(Work(target, message, envelope, self.name, delivery.part, delivery.frame, lane, arrival))
-            if condemned is not None or envelope.day < oldest:
-                error = condemned or OutsideWindow("older than the dedupe window", where=f"message {envelope.id.hex()}", why="whether it was handled before can no longer be known", fix="replay it if it was not")
-                for work in works[-len(wanted) :]:
+            error = condemned if day >= oldest else outside_window(envelope)
+            for target in targets:
+                work = Work(target, message, envelope, self.name, delivery.part, delivery.frame, None if key is None else target.lane + key, arrival)
+                if error is None:
+                    works.append(work)
+                else:
                     self._fail(work, error)
-                del works[-len(wanted) :]
         self._put(works)
 
     def _put(self, works: Sequence[Work]) -> None:
@@ -205,26 +209,28 @@ class Channel:
             works = [work for work in works if work.target.id not in self._batches]
         if not works:
             return
-        self._lanes.put_many(works, [work.lane for work in works], bytes([work.envelope.priority for work in works]), self._clock.wall_ms())
+        lanes, priorities = [work.lane for work in works], bytes([work.envelope.priority for work in works])
+        self._lanes.put_many(works, lanes, priorities, self._clock.wall_ms())
         self._ready.set()
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        count = 0
         while True:
-            ready = self._lanes.drain(1, self._clock.wall_ms())
-            if not ready:
-                self._ready.clear()
-                await self._ready.wait()
-                continue
-            work = ready[0]
-            if self._blocked.holds(work):
-                self._finish(work, *self._failures.blocked(work))
+            now = self._clock.wall_ms()
+            for _ in range(SLICE):
+                if not (ready := self._lanes.drain(1, now)):
+                    break
+                work = ready[0]
+                if self._blocked.holds(work):
+                    self._finish(work, *self._failures.blocked(work))
+                else:
+                    await self._attempt(work)
             else:
-                await self._attempt(work)
-            if (count := count + 1) % SLICE == 0:
                 await asyncio.sleep(0)
+                continue
+            self._ready.clear()
+            await self._ready.wait()
 
     async def _attempt(self, work: Work) -> None:
         try:
@@ -253,7 +259,7 @@ class Channel:
 
     async def _alone_in_store(self, work: Work) -> None:
         def unit_of(result: tuple[Context, Any]) -> Unit:
-            return self._fenced(work, unit=self._runner.unit(work, *result))
+            return self._fenced(work, self._runner.unit(work, *result))
 
         (ctx, _), unit, outcome = await self._store.exclusive(lambda connection: self._runner.run_alone(work, connection), unit_of)
         await self._ended([(work, unit, None, ctx)], [outcome])
@@ -262,15 +268,25 @@ class Channel:
         self._finish(work, *self._failures.unit(work, error))
 
     def _finish(self, work: Work, unit: Unit, parks: Parked | None, ctx: Context | None = None) -> None:
-        self._finished.append((work, self._fenced(work, unit=unit), parks, ctx))
+        self._finished.append((work, self._fenced(work, unit), parks, ctx))
         self._to_commit.set()
 
-    def _fenced(self, *works: Work, unit: Unit) -> Unit:
-        """Under the leases of its parts; what it is the last handler of is settled with it where one commit can do both."""
-        leases = {lease for work in works if (lease := self._consumer.lease_of(work.part)) is not None}
-        unit.leases = tuple(leases)
-        if self._colocated:
-            unit.settle = [work.arrival.delivery.token for work in works if work.arrival is not None and work.arrival.left == 1]
+    def _fenced(self, work: Work, unit: Unit) -> Unit:
+        """Under the lease of its part; settled with it where this is the message's last handler and one commit can do
+        both."""
+        lease = self._consumer.lease_of(work.part)
+        if lease is not None:
+            unit.leases = (lease,)
+        arrival = work.arrival
+        if self._colocated and arrival is not None and arrival.left == 1:
+            unit.settle = (arrival.delivery.token,)
+        return unit
+
+    def _fenced_batch(self, works: Sequence[Work], unit: Unit) -> Unit:
+        """As `_fenced`, for all parts of a list."""
+        ones = [self._fenced(work, Unit()) for work in works]
+        unit.leases = {lease for one in ones for lease in one.leases}
+        unit.settle = {token for one in ones for token in one.settle}
         return unit
 
     # -- batches ------------------------------------------------------------------------------------------------------
@@ -281,9 +297,10 @@ class Channel:
         )
 
     async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
+        self._fenced_batch(works, unit)
         while True:
             try:
-                (outcome,) = await self._committer.submit([self._fenced(*works, unit=unit)])
+                (outcome,) = await self._committer.submit([unit])
             except OutcomeUnknown as error:
                 log.warning("channel %s: %s", self.name, error)
                 self._rewind = True
@@ -297,9 +314,11 @@ class Channel:
     async def _batch_done(self, unit: Unit, works: Sequence[Work]) -> None:
         settled: list[Any] = []
         late: list[Delivery] = []
+        now = self._clock.wall_ms()
         for work in works:
-            self._recorder.handled(work, None)
-            self._track(work, None)
+            self._recorder.handled(work, None, now)
+            if work.parked is not None:
+                self._track(work, None)
             self._close(work, unit, settled, late)
         await self._closed(settled, late)
 
@@ -349,12 +368,14 @@ class Channel:
         lanes: list[bytes | None] = []
         settled: list[Any] = []
         late: list[Delivery] = []
+        now = self._clock.wall_ms()
         for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
             if ctx is not None and ctx._stack is not None:
                 await ctx._stack.aclose()
             if outcome is COMMITTED:
-                self._recorder.handled(work, parks)
-                self._track(work, parks)
+                self._recorder.handled(work, parks, now)
+                if parks is not None or work.parked is not None:
+                    self._track(work, parks)
             elif outcome.commit is Commit.FAILED:
                 self._again(work, outcome)
                 continue
@@ -409,8 +430,7 @@ class Channel:
     def _track(self, work: Work, parks: Parked | None) -> None:
         waits = parks is not None and parks.key is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
         self._blocked.change(work, waits, work.parked is not None)
-        if parks is not None or work.parked is not None:
-            self._bell.ring()
+        self._bell.ring()
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:

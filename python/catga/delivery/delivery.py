@@ -40,7 +40,7 @@ class Delivery:
         self._concurrency = concurrency
         self._window_days = window_days
         self._channels: list[Channel] = []
-        self.recorder = Recorder(app.clock)
+        self.recorder = Recorder()
         self.committer = Committer(store)
         self.outbox = Outbox(app, codec)
         self.direct = Direct(app, codec, store, self.committer, self.outbox)

@@ -97,8 +97,7 @@ class Direct:
             raise outcome.error
 
     async def _stored(self, target: Target, day: int, id: bytes) -> bytes | None:
-        key = (day, target.id, id)
-        mark = (await self._store.marks([key])).get(key)
+        mark = await self._store.mark(day, target.id, id)
         return None if mark is None else (mark.reply or b"\xc0")
 
 

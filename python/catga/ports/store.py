@@ -1,7 +1,7 @@
 """The store port: one commit spans what handlers wrote, their marks, what they published and what is parked."""
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -74,8 +74,8 @@ class Unit(msgspec.Struct, eq=False):
     publish: Sequence[Outgoing] = ()
     park: Sequence[Parked] = ()
     unpark: Sequence[tuple[str, bytes]] = ()
-    settle: Sequence[Any] = ()
-    leases: Sequence[Lease] = ()
+    settle: Collection[Any] = ()
+    leases: Collection[Lease] = ()
 
 
 class Commit(enum.Enum):
@@ -146,8 +146,12 @@ class Store(Protocol):
         ...
 
     # Inbox
-    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
-        """Those (day, handler, id) that have a mark."""
+    async def known(self, wanted: Mapping[tuple[int, str], Sequence[bytes]]) -> set[tuple[str, bytes]]:
+        """Of ids per (day, handler), those that have a mark, as (handler, id)."""
+        ...
+
+    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
+        """One mark with its stored reply."""
         ...
 
     async def forget(self, before_day: int) -> int:

@@ -39,7 +39,7 @@ class Database:
         self.path = str(options.absolute)
         self.writer: sqlite3.Connection
         self.guarded = False
-        self._watch: sqlite3.Connection
+        self.reader: sqlite3.Connection
         self._gate: Gate
         self._pid = 0
         self._local = threading.local()
@@ -62,7 +62,8 @@ class Database:
             finally:
                 self._gate.leave()
             self.writer.set_authorizer(self._authorize)
-            self._watch = self._connect()
+            self.reader = self._connect()
+            self.reader.execute("pragma query_only = on")
         except sqlite3.Error as error:
             raise store_error(error, str(options_path)) or error from error
         self._writing = ThreadPoolExecutor(1, "catga-sqlite-writer")
@@ -73,7 +74,7 @@ class Database:
         """Blocks until what runs has ended."""
         self._writing.shutdown()
         self._reading.shutdown()
-        for connection in (self.writer, self._watch, *self._readers):
+        for connection in (self.writer, self.reader, *self._readers):
             connection.close()
         self._readers.clear()
         self._local = threading.local()
@@ -81,7 +82,7 @@ class Database:
 
     def version(self) -> int:
         """Changes whenever another connection has committed; 3 µs, so that it can be polled."""
-        return int(self._watch.execute("pragma data_version").fetchone()[0])
+        return int(self.reader.execute("pragma data_version").fetchone()[0])
 
     async def begin(self) -> None:
         """Takes the write lock, in the order of asking among all processes."""
@@ -126,6 +127,20 @@ class Database:
                 self.writer.execute(ROLLBACK)
         finally:
             self._gate.leave()
+
+    def read_here(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Short reading work on the loop's own thread: what the queue reads was written a moment ago and is in memory,
+        and in a thread every row would wait for the GIL."""
+        try:
+            return work(self.reader)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) or error from error
+
+    def undo(self) -> None:
+        """Begins again, without letting anybody else in between."""
+        if self.writer.in_transaction:
+            self.writer.execute(ROLLBACK)
+        self.writer.execute(BEGIN)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs reading work on a connection that cannot write, in a thread."""

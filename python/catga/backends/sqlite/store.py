@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows
@@ -12,7 +12,7 @@ from catga.backends.sqlite.names import Names
 from catga.backends.sqlite.options import SqliteOptions
 from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
-from catga.backends.sqlite.writes import GroupLost, Writes, find_marks
+from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, HoldLimitExceeded
 from catga.ports.messages import Lease, Outgoing
@@ -95,24 +95,17 @@ class SqliteStore:
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 
-    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
-        """Those that exist, without a stored reply when none was asked to be kept."""
-        known = [key for key in keys if not self.names.unknown([key[1]])]
-        groups: dict[tuple[int, int], list[bytes]] = {}
-        for day, handler, id in known:
-            groups.setdefault((day, self.names.number(handler)), []).append(id)
-        if not groups:
-            return {}
+    async def known(self, wanted: Mapping[tuple[int, str], Sequence[bytes]]) -> set[tuple[str, bytes]]:
+        """See the port."""
+        groups = {(day, self.names.number(handler)): ids for (day, handler), ids in wanted.items()}
+        found = self.database.read_here(lambda connection: find_marks(connection, groups))
+        return {(self.names.text(self.database.reader, handler), id) for _, handler, id in found}
 
-        def look(connection: sqlite3.Connection) -> dict[tuple[int, str, bytes], Mark]:
-            found = {}
-            for day, handler, id in find_marks(connection, groups):
-                state, reply = connection.execute("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, handler, id)).fetchone()
-                name = self.names.text(connection, handler)
-                found[day, name, id] = Mark(day, name, id, MarkState(state), reply)
-            return found
-
-        return await self.database.read(look)
+    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
+        """See the port."""
+        await self.declare([handler])
+        rows = await self.fetch("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, self.names.number(handler), id))
+        return Mark(day, handler, id, MarkState(rows[0][0]), rows[0][1]) if rows else None
 
     async def forget(self, before_day: int) -> int:
         """Drops the marks of days before this one."""
@@ -205,7 +198,11 @@ class SqliteStore:
     async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
         await self.database.begin()
         try:
-            outcomes = self._writes.apply(units)
+            try:
+                outcomes = self._writes.apply_hopefully(units)
+            except Unclear:
+                self.database.undo()
+                outcomes = self._writes.apply(units)
         except sqlite3.Error as error:
             self.database.rollback()
             raise store_error(error, self.database.path) or error from error
