@@ -127,8 +127,11 @@ impl Snowflake {
     pub fn take(&self, count: u64, now_ms: i64) -> Option<impl ExactSizeIterator<Item = u64> + use<>> {
         let now = u64::try_from(now_ms.saturating_sub(self.epoch_ms)).unwrap_or(0);
         let now = now.checked_shl(SEQUENCE_BITS).filter(|_| now >> SNOWFLAKE_MS_BITS == 0)?;
-        let end =
-            |next: u64| next.max(now).checked_add(count).filter(|end| *end <= 1 << (SNOWFLAKE_MS_BITS + SEQUENCE_BITS));
+        let end = |next: u64| {
+            // Nothing asked for, nothing moved: not even on to `now`.
+            let start = if count == 0 { next } else { next.max(now) };
+            start.checked_add(count).filter(|end| *end <= 1 << (SNOWFLAKE_MS_BITS + SEQUENCE_BITS))
+        };
         let before = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end).ok()?;
         let start = before.max(now);
         let (node, sequence) = (self.node, (1 << SEQUENCE_BITS) - 1);
