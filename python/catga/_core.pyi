@@ -146,7 +146,7 @@ def pack(
     """The frame of one message; what ``unpack`` would refuse is refused here first, as a ``FrameError``."""
 
 def unpack(frame: bytes | bytearray | memoryview, max_bytes: int = 16777216) -> Unpacked:
-    """One whole frame. A payload above 4 KiB is a memoryview of ``frame``, a smaller one a copy.
+    """One whole frame. A payload above 8 KiB is a memoryview of ``frame``, a smaller one a copy.
 
     Where ``frame`` is no ``bytes``, the view is of a copy of it: its owner may reuse or resize it at once.
     """
@@ -175,7 +175,7 @@ class Ids:
     def many(self, count: int, now_ms: int) -> list[bytes]:
         """At most 2**20 in one call."""
     def reseed(self, seed: int) -> None:
-        """After a fork: parent and child must never give the same id."""
+        """After a fork, with a seed of the child's own: parent and child must never give the same id."""
 
 @final
 class Snowflake:

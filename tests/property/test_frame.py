@@ -30,7 +30,7 @@ FRAMES = st.builds(
     type=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     key=st.none() | st.binary(max_size=20),
     ext=st.none() | st.binary(max_size=20),
-    payload=st.binary(max_size=60) | st.sampled_from([bytes(4096), b"\x01" * 4097, b"\x02" * 9000]),
+    payload=st.binary(max_size=60) | st.sampled_from([bytes(8192), b"\x01" * 8193, b"\x02" * 20_000]),
 )
 PROFILE = settings(max_examples=150, deadline=None)
 
@@ -45,7 +45,7 @@ def test_a_round_trip_changes_nothing_and_the_model_agrees(frame: Frame) -> None
     data = packed(frame)
     assert data == frame.bytes()
     assert unpack(data) == unpack(bytearray(data)) == unpack(memoryview(data)) == astuple(frame)
-    assert type(unpack(data)[-1]) is (bytes if len(frame.payload) <= 4096 else memoryview)
+    assert type(unpack(data)[-1]) is (bytes if len(frame.payload) <= 8192 else memoryview)
 
 
 @PROFILE
@@ -107,7 +107,7 @@ def test_bad_bytes_end_a_split_and_begin_the_next() -> None:
 
 
 def test_a_large_payload_is_a_view_that_pins_no_bytearray() -> None:
-    data = packed(Frame(0, 0, 0, 0, 0, bytes(16), 0, 0, 0, "t", None, None, b"p" * 5000))
+    data = packed(Frame(0, 0, 0, 0, 0, bytes(16), 0, 0, 0, "t", None, None, b"p" * 9000))
     view = unpack(data)[-1]
     assert isinstance(view, memoryview)
     assert view.obj is data
@@ -115,7 +115,7 @@ def test_a_large_payload_is_a_view_that_pins_no_bytearray() -> None:
     buffer = bytearray(data)
     found, taken = split(buffer)
     del buffer[:taken]
-    assert found[0][-1] == b"p" * 5000
+    assert found[0][-1] == b"p" * 9000
 
 
 def test_limits_hold_on_both_sides() -> None:

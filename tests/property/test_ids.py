@@ -5,7 +5,7 @@ import uuid
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.property.models.ids import Snowflake as Model
 from tests.property.models.ids import is_uuid7, ms_of
@@ -37,10 +37,12 @@ def test_ids_only_grow_and_carry_the_time(seed: int, steps: list[tuple[int, int,
 @PROFILE
 @given(SEED, SEED, st.integers(0, 5))
 def test_a_reseeded_copy_never_meets_its_origin(seed: int, other: int, used: int) -> None:
+    assume(seed != other)
     parent, child = Ids(seed), Ids(seed)
     assert parent.many(used, 7) == child.many(used, 7)
     child.reseed(other)
-    assert not set(parent.many(500, 7)) & set(child.many(500, 7))
+    # Without the 32 random bits: the counts alone must part them.
+    assert not {one[:12] for one in parent.many(500, 7)} & {one[:12] for one in child.many(500, 7)}
 
 
 def test_the_standard_library_reads_them_as_version_seven() -> None:

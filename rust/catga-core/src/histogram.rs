@@ -54,7 +54,7 @@ impl Histogram {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn quantile(&self, q: f64) -> u64 {
         // Counts above 2^53 lose their last bits here, far below the buckets' own error.
-        let rank = ((q * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        let rank = ((q * self.count as f64).ceil() as u64).min(self.count);
         let mut seen = 0;
         for (upper, count) in self.buckets() {
             seen += count;

@@ -46,21 +46,21 @@ pub struct Ids {
     random: Random,
     ms: u64,
     counter: u64,
-    fresh: bool,
 }
 
 impl Ids {
     /// A generator; equal seeds and times give equal ids.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), ms: 0, counter: 0, fresh: true }
+        let mut ids = Self { random: Random::new(seed), ms: 0, counter: 0 };
+        ids.restart();
+        ids
     }
 
     /// The next id, above every earlier one whatever `now_ms` is; times above [`MAX_MS`] count as that.
     pub fn next(&mut self, now_ms: u64) -> [u8; 16] {
         let now_ms = now_ms.min(MAX_MS);
-        if now_ms > self.ms || self.fresh {
-            self.fresh = false;
-            self.ms = self.ms.max(now_ms);
+        if now_ms > self.ms {
+            self.ms = now_ms;
             self.restart();
         } else {
             self.advance(1);

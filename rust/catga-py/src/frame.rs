@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 use crate::arguments;
 
 /// Payloads above this are views: below, making a view costs more than copying (measured: see `docs/frames.md`).
-const COPY_UP_TO: usize = 4096;
+const COPY_UP_TO: usize = 8192;
 
 /// Bytes that are no frame: `code` (a stable `CTG-` code), `offset`.
 #[pyclass(frozen, extends = PyValueError, module = "catga._core")]
