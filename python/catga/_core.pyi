@@ -4,6 +4,7 @@ Times are integers in the unit the parameter names; nothing here reads a clock o
 """
 
 from collections.abc import Callable, Sequence
+from types import GenericAlias
 from typing import Any, Generic, Literal, TypeVar, final
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class Wheel(Generic[T]):
     """Hierarchical timing wheel: 1 ms, 6 levels of 64 slots, FIFO among equal deadlines."""
 
     def __new__(cls, now_ms: int) -> Wheel[T]: ...
+    def __class_getitem__(cls, key: Any, /) -> GenericAlias: ...
     def insert(self, deadline_ms: int, item: T) -> int:
         """A key for ``cancel`` and ``reset``; never reused while the wheel lives.
 
