@@ -61,6 +61,15 @@ def test_one_merges_into_itself() -> None:
     assert same(histogram, counted([1, 2, 1, 2])[1])
 
 
+def test_one_that_doubled_beyond_64_bits_stays_at_the_top() -> None:
+    histogram, _ = counted([1, 2**64 - 1])
+    for _ in range(130):
+        histogram.merge(histogram)
+    histogram.record(7)
+    assert (histogram.count, histogram.total) == (2**64 - 1, 2**128 - 1)
+    assert histogram.quantile(0) == 1
+
+
 def test_a_reset_one_is_empty() -> None:
     histogram, _ = counted([1, 2**63])
     histogram.reset()
