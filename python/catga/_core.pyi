@@ -4,6 +4,7 @@ Times are integers in the unit the parameter names; nothing here reads a clock o
 """
 
 from collections.abc import Callable, Sequence
+from types import GenericAlias
 from typing import Any, Generic, Literal, TypeVar, final
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class Wheel(Generic[T]):
     """Hierarchical timing wheel: 1 ms, 6 levels of 64 slots, FIFO among equal deadlines."""
 
     def __new__(cls, now_ms: int) -> Wheel[T]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def insert(self, deadline_ms: int, item: T) -> int:
         """A key for ``cancel`` and ``reset``; never reused while the wheel lives.
 
@@ -122,6 +124,7 @@ class FrameError(ValueError):
     """Bytes that are no frame: ``code`` (a stable ``CTG-`` code), ``offset``."""
 
     def __new__(cls, message: object, code: str, offset: int) -> FrameError: ...
+    def __init__(self, message: object, code: str, offset: int) -> None: ...
     @property
     def code(self) -> str: ...
     @property
@@ -146,7 +149,7 @@ def pack(
     """The frame of one message; what ``unpack`` would refuse is refused here first, as a ``FrameError``."""
 
 def unpack(frame: bytes | bytearray | memoryview, max_bytes: int = 16777216) -> Unpacked:
-    """One whole frame. A payload above 4 KiB is a memoryview of ``frame``, a smaller one a copy.
+    """One whole frame. A payload above 8 KiB is a memoryview of ``frame``, a smaller one a copy.
 
     Where ``frame`` is no ``bytes``, the view is of a copy of it: its owner may reuse or resize it at once.
     """
@@ -175,7 +178,7 @@ class Ids:
     def many(self, count: int, now_ms: int) -> list[bytes]:
         """At most 2**20 in one call."""
     def reseed(self, seed: int) -> None:
-        """After a fork: parent and child must never give the same id."""
+        """After a fork, with a seed of the child's own: parent and child must never give the same id."""
 
 @final
 class Snowflake:
