@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let dropping = Just(Policy::DropOldest);
-    prop_oneof![Just(Policy::Block), Just(Policy::Reject), Just(Policy::DropNewest), dropping.clone(), dropping]
+    prop_oneof![Just(Policy::Block), Just(Policy::Reject), Just(Policy::DropNewest), dropping, dropping]
 }
 
 fn ranking() -> impl Strategy<Value = Ranking> {
@@ -46,7 +46,7 @@ fn priority(value: u8) -> Priority {
 }
 
 /// (accepted, what was dropped, what stays with the caller).
-fn flat(put: Put<u32>) -> (bool, Vec<u32>, Vec<u32>) {
+fn flat<T>(put: Put<T>) -> (bool, Vec<T>, Vec<T>) {
     match put {
         Put::Accepted => (true, vec![], vec![]),
         Put::Replaced(old) => (true, vec![old], vec![]),

@@ -2,13 +2,13 @@
 
 use catga_core::lanes::{self as core, MOST_CAPACITY, Policy, Priority, Put, Ranking};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::holder::{Held, Item, at_least, count_of, members, same_length};
+use crate::holder::{Held, Item, at_least, count_of, key_of, keys_of, members, same_length, wrong_type};
 
 /// The answers of a put that drops nothing: made once, because a fresh tuple costs as much as the put.
 static ACCEPTED: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
@@ -51,15 +51,15 @@ impl Lanes {
     fn put<'py>(
         &self,
         item: &Bound<'py, PyAny>,
-        key: Option<&Bound<'py, PyBytes>>,
+        key: &Bound<'py, PyAny>,
         priority: &Bound<'py, PyAny>,
         now_ms: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let py = item.py();
+        let key = key_of("key", key)?;
         let priority = priority_of(priority)?;
         let now_ms = at_least(0, "now_ms", now_ms)?;
         let item = item.clone().unbind();
-        let key = key.map(PyBytesMethods::as_bytes);
         match self.0.with(|lanes| lanes.put(item, key, priority, now_ms)) {
             Put::Accepted => constant(py, &ACCEPTED, true),
             Put::Refused(_) => constant(py, &REFUSED, false),
@@ -79,13 +79,14 @@ impl Lanes {
         let now_ms = at_least(0, "now_ms", now_ms)?;
         let items = members("items", items)?;
         let priorities = Priorities::of(priorities, items.len())?;
-        let keys = keys.map(|keys| keys_of(keys)).transpose()?;
+        let keys = keys.map(|keys| members("keys", keys)).transpose()?;
+        let keys = keys.as_ref().map(|keys| keys_of("keys", keys)).transpose()?;
         if let Some(keys) = &keys {
             same_length("keys", keys.len(), items.len())?;
         }
-        let key = |at: usize| keys.as_ref()?.get(at)?.as_ref().map(PyBytesMethods::as_bytes);
+        let key = |at: usize| *keys.as_ref()?.get(at)?;
+        // The keys are borrowed from members that this call holds, so under the lock none of them can go.
         let rows = items.into_iter().enumerate().map(|(at, item)| (item.unbind(), key(at), priorities.at(at)));
-        // The rows keep what they have not yet given out, so nothing in them is dropped under the lock.
         let batch = self.0.with(|lanes| lanes.put_many(rows, now_ms));
         Ok((batch.accepted, PyList::new(py, batch.dropped)?))
     }
@@ -101,13 +102,15 @@ impl Lanes {
         PyList::new(py, self.0.with(|lanes| lanes.drain(most, now_ms)))
     }
 
-    fn done(&self, key: &Bound<'_, PyBytes>) -> bool {
-        self.0.with(|lanes| lanes.done(key.as_bytes()))
+    fn done(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(key) = key_of("key", key)? else { return Err(wrong_type("key", "bytes", key)) };
+        Ok(self.0.with(|lanes| lanes.done(key)))
     }
 
     fn done_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let keys = keys_of(keys)?;
-        Ok(self.0.with(|lanes| keys.iter().flatten().filter(|key| lanes.done(key.as_bytes())).count()))
+        let keys = members("keys", keys)?;
+        let keys = keys_of("keys", &keys)?;
+        Ok(self.0.with(|lanes| keys.iter().flatten().filter(|key| lanes.done(key)).count()))
     }
 
     fn ready(&self) -> usize {
@@ -187,17 +190,4 @@ impl Priorities {
             Self::Each(each) => each.get(at).copied().unwrap_or(Priority::LAST),
         }
     }
-}
-
-fn keys_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Option<Bound<'py, PyBytes>>>> {
-    let key = |member: Bound<'py, PyAny>| {
-        if member.is_none() {
-            return Ok(None);
-        }
-        member.cast_into::<PyBytes>().map(Some).map_err(|error| {
-            let kind = error.into_inner().get_type().to_string();
-            PyTypeError::new_err(format!("keys must be bytes or None, not {kind}"))
-        })
-    };
-    members("keys", value)?.into_iter().map(key).collect()
 }

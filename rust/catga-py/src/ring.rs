@@ -2,12 +2,12 @@
 
 use catga_core::ring as core;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::holder::{Held, Item, count_of};
+use crate::holder::{Held, Item, count_of, wrong_type};
 
 /// More would have to be allocated at once.
 const MOST_CAPACITY: usize = 1 << 30;
@@ -32,8 +32,7 @@ impl Ring {
             return Err(PyValueError::new_err(format!("capacity must be at most {MOST_CAPACITY}, not {capacity}")));
         }
         if !wake.is_callable() {
-            let kind = wake.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("wake must be callable, not {kind}")));
+            return Err(wrong_type("wake", "callable", wake));
         }
         Ok(Self { ring: core::Ring::new(capacity), wake: Held::new(Some(wake.clone().unbind())) })
     }
