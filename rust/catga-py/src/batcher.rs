@@ -6,11 +6,13 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::holder::{Held, Item, at_least, count_of, key_of};
+use crate::holder::{Held, Item, at_least, count_of, key_of, ordinarily_aligned};
 
 /// Closes a batch by count, by bytes, or by the age of its oldest item (never restarted by a later one).
 #[pyclass(frozen, generic, module = "catga._core")]
 pub struct Batcher(Held<core::Batcher<Item>>);
+
+ordinarily_aligned!(Batcher);
 
 #[pymethods]
 impl Batcher {

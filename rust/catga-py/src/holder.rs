@@ -33,6 +33,15 @@ impl<S> Held<S> {
     }
 }
 
+/// Python allocates a class's fields, and on every platform promises an alignment of 8 bytes and no more, whatever they ask
+/// for. What wants more (whole cache lines, 128-bit numbers) goes into a box.
+macro_rules! ordinarily_aligned {
+    ($class:ty) => {
+        const _: () = assert!(align_of::<$class>() <= 8);
+    };
+}
+pub(crate) use ordinarily_aligned;
+
 /// An integer argument of at least `least`.
 pub fn at_least(least: u64, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
     match value.extract::<i64>().map(u64::try_from) {

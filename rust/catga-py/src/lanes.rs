@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::holder::{Held, Item, at_least, count_of, key_of, keys_of, members, same_length, wrong_type};
+use crate::holder::{
+    Held, Item, at_least, count_of, key_of, keys_of, members, ordinarily_aligned, same_length, wrong_type,
+};
 
 /// The answers of a put that drops nothing: made once, because a fresh tuple costs as much as the put.
 static ACCEPTED: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
@@ -16,7 +18,9 @@ static REFUSED: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
 
 /// Bounded, prioritised dispatch: 8 priorities (0 first), one item in flight per key.
 #[pyclass(frozen, generic, module = "catga._core")]
-pub struct Lanes(Held<core::Lanes<Item>>);
+pub struct Lanes(Held<Box<core::Lanes<Item>>>);
+
+ordinarily_aligned!(Lanes);
 
 #[pymethods]
 impl Lanes {
@@ -45,7 +49,7 @@ impl Lanes {
         };
         let aging_ms = aging_ms.map_or(Ok(1000), |aging_ms| at_least(1, "aging_ms", aging_ms))?;
         let ranking = if strict { Ranking::Strict } else { Ranking::Aged(aging_ms) };
-        Ok(Self(Held::new(core::Lanes::new(capacity, policy, ranking))))
+        Ok(Self(Held::new(Box::new(core::Lanes::new(capacity, policy, ranking)))))
     }
 
     fn put<'py>(
@@ -118,7 +122,7 @@ impl Lanes {
     }
 
     fn clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.0.with(core::Lanes::clear))
+        PyList::new(py, self.0.with(|lanes| lanes.clear()))
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -146,7 +150,7 @@ impl Lanes {
     }
 
     fn __clear__(&self) {
-        drop(self.0.with(core::Lanes::clear));
+        drop(self.0.with(|lanes| lanes.clear()));
     }
 }
 
