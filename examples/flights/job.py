@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plain_sqlite import plain_rate
 
-from catga.envelope import Codec
+from catga.envelope import Codec, caused_by
 from flights.account import Account, account, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
@@ -59,8 +59,8 @@ def frames() -> dict[str, bytes]:
         "rebook": RebookPassengers(123_456, "UA1545"),
     }
     codec = Codec([type(message) for message in sample.values()], "flights", {})
-    cause = {"cause": "0" * 32}
-    return {name: codec.encode(message, bytes(16), 1, headers=None if name == "record" else cause).frame for name, message in sample.items()}
+    cause = caused_by(bytes(16))
+    return {name: codec.encode(message, bytes(16), 1, ext=None if name == "record" else cause).frame for name, message in sample.items()}
 
 
 def main() -> int:

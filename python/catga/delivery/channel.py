@@ -113,8 +113,7 @@ class Channel:
         while not self._stopping:
             room = CREDIT - self._open
             if room < CREDIT // 4 or (self._rewind and self._open):
-                for lane in self._batches.values():
-                    lane.hurry()
+                self._hurry()
                 self._room.clear()
                 await self._room.wait()
                 continue
@@ -125,11 +124,8 @@ class Channel:
                 deliveries = await self._consumer.receive(room, 1.0)
                 if self._stopping:
                     continue
-                if not deliveries:
-                    if self._consumer.congested():
-                        for lane in self._batches.values():
-                            lane.hurry()
-                    continue
+                if self._batches and self._consumer.congested():
+                    self._hurry()
                 # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
                 for delivery in deliveries:
                     if delivery.suspect:
@@ -140,6 +136,11 @@ class Channel:
             except StoreError as error:
                 log.warning("channel %s cannot receive: %s", self.name, error)
                 await self._bell.wait(0.5)
+
+    def _hurry(self) -> None:
+        """Lists that wait for company hold what others need: they are closed now."""
+        for lane in self._batches.values():
+            lane.hurry()
 
     async def _take_alone(self, delivery: Delivery) -> None:
         """After a crash: one by one, so that the one that kills the process is known from its neighbours."""

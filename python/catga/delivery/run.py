@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from catga.context import Context
+from catga.context import Context, Later
 from catga.delivery.work import Target, Work
-from catga.envelope import Codec
+from catga.envelope import Codec, caused_by
 from catga.errors import DeadlineExceeded, HandlerCancelled
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, Parked, ParkedState, Unit
@@ -22,20 +22,16 @@ class Outbox:
         self._app = app
         self._codec = codec
 
-    def rows(self, out: Sequence[Any], cause: str | None) -> tuple[list[Outgoing], list[Parked]]:
+    def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
         """(rows to publish now, rows to park until their time)."""
         now = self._app.clock.wall_ms()
         publish, park = [], []
-        headers = {"cause": cause} if cause else None
+        ext = caused_by(cause) if cause else None
         for item in out:
-            later = item.__class__.__name__ == "Later"
-            message = item.message if later else item
-            id = item.id if later else self._app.ids.next(now)
-            row = self._codec.encode(message, id, now, item.due_ms if later else now, 0, headers)
-            if later:
-                park.append(scheduled(row))
+            if item.__class__ is Later:
+                park.append(scheduled(self._codec.encode(item.message, item.id, now, item.due_ms, 0, ext)))
             else:
-                publish.append(row)
+                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, 0, ext))
         return publish, park
 
 
@@ -58,7 +54,13 @@ class Runner:
         deadline = envelope.deadline_ms
         if deadline and self._app.clock.wall_ms() > deadline:
             raise DeadlineExceeded(f"{envelope.type} came after its deadline", where=f"message {envelope.id.hex()}", fix="nothing: its sender no longer wants it")
-        ctx = Context(self._app, None, Transaction(self._fetch), envelope, work.failures + 1, envelope.id)
+        ctx = Context(self._app, None, Transaction(self._fetch), envelope, 1 if work.parked is None else work.failures + 1, envelope.id)
+        if not work.target.retry.immediate:
+            try:
+                return ctx, await work.target.call(work.message, ctx)
+            except BaseException:
+                await leave(ctx)
+                raise
         return ctx, await self._tries(work.target, work.message, ctx)
 
     async def run_alone(self, work: Work, connection: Connection) -> tuple[Context, Any]:
@@ -84,8 +86,7 @@ class Runner:
                     ctx.attempt += 1
                     ctx._discard()
         except BaseException:
-            if ctx._stack is not None:
-                await ctx._stack.aclose()
+            await leave(ctx)
             raise
 
     def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
@@ -108,10 +109,16 @@ class Runner:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id.hex())
+                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id)
         if work.parked is not None:
             unit.unpark = [(work.target.id, envelope.id)]
         return unit
+
+
+async def leave(ctx: Context) -> None:
+    """Ends what providers gave for this message alone."""
+    if ctx._stack is not None:
+        await ctx._stack.aclose()
 
 
 def own_cancellation(work: Work, error: BaseException) -> HandlerCancelled:

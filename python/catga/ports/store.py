@@ -61,7 +61,7 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
     """Given by the store; followers of a key leave in this order."""
 
 
-class Unit(msgspec.Struct, eq=False):
+class Unit(msgspec.Struct, eq=False, gc=False):
     """What one handler's outcome writes: all of it, or nothing.
 
     `unpark` names the (handler, id) of parked rows this unit is the end of: where one is gone, somebody else has ended

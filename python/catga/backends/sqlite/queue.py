@@ -110,6 +110,8 @@ class SqliteConsumer:
             part, epoch = self._out.pop(token, (-1, 0))
             lease = self._leases.get(part)
             if lease is not None and lease.epoch == epoch:
+                if self._count[part] >= WINDOW:
+                    self._store.bell.ring()
                 self._count[part] -= 1
 
     async def settle(self, items: Sequence[tuple[int, Settle]]) -> Sequence[Settled]:
