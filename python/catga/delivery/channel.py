@@ -315,9 +315,8 @@ class Channel:
     async def _batch_done(self, unit: Unit, works: Sequence[Work]) -> None:
         settled: list[Any] = []
         late: list[Delivery] = []
-        now = self._clock.wall_ms()
+        self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
         for work in works:
-            self._recorder.handled(work, None, now)
             if work.parked is not None:
                 self._track(work, None)
             self._close(work, unit, settled, late)
@@ -369,12 +368,15 @@ class Channel:
         lanes: list[bytes | None] = []
         settled: list[Any] = []
         late: list[Delivery] = []
-        now = self._clock.wall_ms()
+        dues: list[int] = []
         for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
             if ctx is not None and ctx._stack is not None:
                 await ctx._stack.aclose()
             if outcome is COMMITTED:
-                self._recorder.handled(work, parks, now)
+                if parks is None:
+                    dues.append(work.envelope.due_ms)
+                else:
+                    self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:
                     self._track(work, parks)
             elif outcome.commit is Commit.FAILED:
@@ -388,6 +390,7 @@ class Channel:
                 continue
             lanes.append(work.lane)
             self._close(work, unit, settled, late)
+        self._recorder.handled(dues, self._clock.wall_ms())
         if self._lanes.done_many(lanes):
             self._ready.set()
         await self._closed(settled, late)
