@@ -154,6 +154,7 @@ class Channel:
             await self._take([delivery], error)
         else:
             await self._take([delivery])
+            self._hurry()
         await self._idle()
         self._alone = False
 
@@ -165,6 +166,8 @@ class Channel:
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
         self._open += len(deliveries)
+        if again := sum(delivery.again for delivery in deliveries):
+            self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
         found = []
@@ -186,7 +189,7 @@ class Channel:
         for delivery, message, envelope, targets, day in found:
             if known:
                 fresh = [target for target in targets if (target.id, envelope.id) not in known]
-                self._recorder.redelivered(len(targets) - len(fresh))
+                self._recorder.redelivered(0 if delivery.again else len(targets) - len(fresh))
                 targets = fresh
             if not targets:
                 self._settle_only(delivery)

@@ -127,6 +127,10 @@ class SqliteStore:
         """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
         await self.write(lambda connection: self._leases.release(connection, leases, owner, leave))
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """See the port."""
+        await self.write(lambda connection: self._leases.clear(connection, leases))
+
     async def alone(self, lease: Lease, token: int) -> int:
         """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
         return await self.write(lambda connection: self._leases.alone(connection, lease, token))
