@@ -8,8 +8,9 @@ def main() -> None:
     try:
         from catga.cli.root import commands
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("typer", "rich"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
-        sys.stderr.write(f"catga's command line needs {error.name}: pip install 'catga[cli]'\n")
+        sys.stderr.write(f"catga's command line needs {missing}: pip install 'catga[cli]'\n")
         sys.exit(2)
     commands(prog_name="catga")

@@ -11,7 +11,8 @@ import msgspec
 import typer
 
 from catga.app import Catga
-from catga.cli.output import AsJson, note, print_json, print_table
+from catga.cli.arguments import AsJson
+from catga.cli.output import note, print_json, print_table
 from catga.context import Context
 from catga.messages import Command, Event
 from catga.transaction import Transaction
@@ -23,6 +24,9 @@ Seconds = Annotated[float, typer.Option(min=0.05, help="How long each row runs."
 Folder = Annotated[
     Path | None, typer.Option("--dir", help="Where the SQLite file goes; default: the temporary folder.")
 ]
+
+PATIENCE = 60.0
+"""Seconds after which a machine that has handled nothing never will."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -89,12 +93,17 @@ async def _durable(seconds: float, file: Path) -> list[Row]:
         many = await _timed_batches(app, seconds)
     finally:
         await app.stop()
-    started = time.perf_counter()
-    async with app:
-        while (done := app.statistics()["done"]) < many.count and time.perf_counter() - started < seconds:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        took = time.perf_counter() - started
-    return [one, many, _row("handle and commit", done, took)]
+    return [one, many, await _timed_handling(app, many.count, seconds)]
+
+
+async def _timed_handling(app: Catga, waiting: int, seconds: float) -> Row:
+    started = now = time.perf_counter()
+    done = 0
+    async with app, asyncio.timeout(seconds + PATIENCE):
+        while done < waiting and (now - started < seconds or done == 0):
+            await asyncio.sleep(0.001)
+            done, now = app.statistics()["done"], time.perf_counter()
+    return _row("handle and commit", done, now - started)
 
 
 async def _timed(what: str, seconds: float, stride: int, call: Callable[[int], Awaitable[object]]) -> Row:

@@ -4,8 +4,9 @@ from typing import Any
 
 import typer
 
-from catga.cli.output import AsJson, complain, print_fields, print_json, print_table, styled
-from catga.cli.target import Target, load
+from catga.cli.arguments import AsJson, Target
+from catga.cli.output import complain, print_fields, print_json, print_table, styled
+from catga.cli.target import load
 from catga.description import AppInfo, HandlerInfo, RetryInfo
 from catga.description import describe as description_of
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from catga.cli.arguments import AsJson, StoreUrl
 from catga.cli.letters import Letter, letter, payload_of
-from catga.cli.output import AsJson, note, print_fields, print_json, print_table
-from catga.cli.stores import StoreUrl, app_of, letters_of
+from catga.cli.output import note, print_fields, print_json, print_table
+from catga.cli.stores import app_of, letters_of
 from catga.cli.target import UsageError
 from catga.delivery.deadletters import DeadLetters
 from catga.ports.store import Parked

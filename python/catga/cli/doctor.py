@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from catga.cli.arguments import AsJson
 from catga.cli.checks import Finding, check_machine
-from catga.cli.output import AsJson, print_json, print_table, styled
+from catga.cli.output import print_json, print_table, styled
 from catga.cli.storecheck import check_app
 from catga.cli.target import load
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from catga.cli.output import AsJson, print_fields, print_json
-from catga.cli.target import Target, load, message_type
+from catga.cli.arguments import AsJson, Target
+from catga.cli.output import print_fields, print_json
+from catga.cli.target import load, message_type
 from catga.explanation import Explanation, Visit
 from catga.explanation import explain as explanation_of
 

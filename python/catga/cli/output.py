@@ -3,16 +3,13 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-"""The option that every command has."""
 
 WIDE = 200
 """Columns of a table that goes to a file or a pipe: nothing there needs to fit a screen."""

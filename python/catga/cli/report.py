@@ -15,7 +15,7 @@ class Report:
     def say(self, event: str, text: str, **fields: Any) -> None:
         """`text` for people; `event` and `fields` for machines."""
         if self._as_json:
-            sys.stdout.write(msgspec.json.encode({"event": event, **fields}).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode({"event": event, **fields, "text": text}).decode() + "\n")
             sys.stdout.flush()
         else:
             sys.stderr.write(f"{text}\n")

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from catga.cli.output import AsJson
+from catga.cli.arguments import AsJson, Target
 from catga.cli.supervisor import Supervisor
-from catga.cli.target import Target
 from catga.cli.worker import Orders
 from catga.errors import CatgaError
 
@@ -36,7 +35,9 @@ class Level(StrEnum):
 
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes; they share the app's store.")]
 Reload = Annotated[bool, typer.Option("--reload", help="Start again when a Python file changes.")]
-Folders = Annotated[list[Path] | None, typer.Option("--reload-dir", help="Folders to watch; default: this one.")]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--reload-dir", exists=True, help="Folders to watch; default: this one.")
+]
 LoopName = Annotated[Loop, typer.Option("--loop", help="The event loop.")]
 LogLevel = Annotated[Level, typer.Option("--log-level", help="What of Catga's own log is shown.")]
 Within = Annotated[
@@ -71,7 +72,7 @@ def dev(target: Target, reload_dir: Folders = None, loop: LoopName = Loop.AUTO, 
     with tempfile.TemporaryDirectory(prefix="catga-dev-", ignore_cleanup_errors=True) as folder:
         url = f"sqlite:///{Path(folder, 'dev.db')}"
         # Of use to an app without a store of its own only: it looks here last.
-        environment = {"CATGA_STORE": url, **os.environ}
+        environment = {**os.environ, "CATGA_STORE": os.environ.get("CATGA_STORE") or url}
         orders = Orders(target, loop=loop, log_level=Level.DEBUG, ephemeral=url, as_json=as_json)
         _supervise(orders, 1, environment, reload_dir or [Path()])
 
@@ -92,7 +93,7 @@ def _changes(folders: Sequence[Path]) -> AsyncIterator[str]:
         raise CatgaError("watchfiles is not installed", fix="pip install 'catga[cli]', or leave --reload out") from None
 
     async def follow() -> AsyncIterator[str]:
-        async for found in awatch(*folders, watch_filter=PythonFilter(), raise_interrupt=False):
+        async for found in awatch(*folders, watch_filter=PythonFilter()):
             yield _relative(min(path for _, path in found))
 
     return follow()

@@ -11,8 +11,9 @@ import msgspec
 import typer
 
 from catga.app import Catga
-from catga.cli.output import AsJson, complain, note, print_json
-from catga.cli.target import Target, UsageError, load, message_type
+from catga.cli.arguments import AsJson, Target
+from catga.cli.output import complain, note, print_json
+from catga.cli.target import UsageError, load, message_type
 from catga.delivery.delivery import Receipt
 from catga.description import type_name
 from catga.errors import CatgaError, ValidationFailed

@@ -54,7 +54,8 @@ async def _leases(store: Any, now: int) -> Finding:
     expired = Counter(scope for scope, _, expires in rows if expires <= now)
     latest = max((expires for _, _, expires in rows), default=0)
     shown = (
-        ", ".join(f"{scope}: {count} parts" for scope, count in sorted(held.items())) or "none is held: nothing runs"
+        ", ".join(f"{scope}: {count} parts" for scope, count in sorted(held.items()))
+        or "none is held: no instance runs"
     )
     instances = f" by {len(owners)} instance{'s' if len(owners) != 1 else ''}" if owners else ""
     if latest > now + store.options.lease * 1000 + 1000:
@@ -69,7 +70,7 @@ async def _leases(store: Any, now: int) -> Finding:
     if expired:
         left = ", ".join(f"{scope}: {count} parts" for scope, count in sorted(expired.items()))
         fix = "nothing: a process has ended without a word, the next one takes its parts over"
-        return Finding("leases", "warning", f"held are {shown}{instances}; expired are {left}", fix)
+        return Finding("leases", "warning", f"{shown}{instances}; expired, not given back: {left}", fix)
     return Finding("leases", "ok", f"{shown}{instances}")
 
 

@@ -3,9 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from catga.app import Catga
 from catga.backends import open_backend
@@ -14,8 +12,6 @@ from catga.clock import SystemClock
 from catga.delivery.deadletters import DeadLetters
 from catga.description import shown_backend
 from catga.errors import ConfigurationError
-
-StoreUrl = Annotated[str | None, typer.Option("--store", help="A store's URL, instead of an app: sqlite:///orders.db")]
 
 
 def app_of(target: str | None, url: str | None) -> Catga | None:

@@ -17,6 +17,8 @@ from catga.cli.worker import COULD_NOT_START, Orders
 
 FIRST, MOST = 0.25, 30.0
 """Seconds before a dead worker is started again: doubled at each death, up to the most."""
+AGAIN = 1.0
+"""Seconds before a second signal is one: wrappers and terminals deliver the first to the group as well."""
 STEADY = 60.0
 """A worker that lived this long died for a new reason: its pauses begin anew."""
 
@@ -74,6 +76,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._changes = 0
         self._stopping = False
+        self._since = 0.0
         self._code = 0
 
     async def run(self, changes: AsyncIterator[str] | None = None) -> int:
@@ -92,12 +95,17 @@ class Supervisor:
     def stop(self) -> None:
         """Asks all workers to stop; asked again, does not wait for them."""
         if self._stopping:
+            if time.monotonic() - self._since < AGAIN:
+                return
             self._code = 1
             for worker in self._workers.values():
                 with contextlib.suppress(ProcessLookupError):
                     worker.process.kill()
             return
         self._stopping = True
+        self._since = time.monotonic()
+        if self._workers:
+            self._report.say("stopping", "stopping; once more to kill what still runs")
         self._ask_all()
 
     def restart(self, why: str) -> None:
@@ -112,8 +120,15 @@ class Supervisor:
         self._wake.set()
 
     async def _follow(self, changes: AsyncIterator[str]) -> None:
-        async for path in changes:
-            self.restart(path)
+        try:
+            async for path in changes:
+                self.restart(path)
+        except Exception as error:
+            # Workers that look as if they were reloaded, and are not, would mislead for hours.
+            self._report.say("blind", f"files can no longer be watched: {error}")
+            self._code = 1
+            if not self._stopping:
+                self.stop()
 
     async def _keep(self, number: int) -> None:
         orders = msgspec.structs.replace(self._orders, number=number)

@@ -7,16 +7,11 @@ import pkgutil
 import sys
 import traceback
 from types import ModuleType
-from typing import Annotated
-
-import typer
 
 from catga.app import Catga
 from catga.errors import CatgaError, ConfigurationError, UnknownMessageType
 from catga.explanation import find_message
 from catga.messages import Message
-
-Target = Annotated[str, typer.Argument(metavar="APP", help="The app: module:attribute, as in orders:app.")]
 
 
 class UsageError(ConfigurationError):

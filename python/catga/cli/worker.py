@@ -15,6 +15,7 @@ import msgspec
 from catga.app import Catga
 from catga.cli.report import Report
 from catga.cli.signals import on_stop
+from catga.cli.target import load
 from catga.description import shown_backend
 from catga.errors import CatgaError
 
@@ -41,8 +42,6 @@ class Orders(msgspec.Struct, frozen=True):
 
 def main(orders: Orders) -> int:
     """The exit code."""
-    from catga.cli.target import load
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("catga").setLevel(orders.log_level.upper())
     report = Report(orders.as_json)
@@ -51,7 +50,7 @@ def main(orders: Orders) -> int:
         with asyncio.Runner(loop_factory=_loop_factory(orders.loop)) as runner:
             return runner.run(_serve(app, orders, report))
     except CatgaError as error:
-        report.say("mistake", str(error), worker=orders.number, error=str(error))
+        report.say("mistake", str(error), worker=orders.number)
         return COULD_NOT_START
 
 

@@ -20,7 +20,8 @@ PAGE: Final = 200
 class DeadLetters:
     """Looks at the dead letters of a store, puts them back to work or throws them away.
 
-    Every instance of an app, and the command line, may do so at once: a row is replayed or purged by one of them.
+    Every instance of an app, and the command line, may do so at once. Rows should be fresh: one that somebody else has
+    replayed since waits again in its place, and a purge would take it from there.
 
     >>> async def mend() -> int:
     ...     async with DeadLetters.open("sqlite:///orders.db") as letters:
