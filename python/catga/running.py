@@ -113,8 +113,12 @@ class Running:
 
     async def settled(self) -> None:
         """Polls the store every 10 ms; inside one process, the queue."""
-        while await self.delivery.pending() if self.delivery is not None else self._local.busy():
+        while await self.pending():
             await sleep(self._app.clock, 0.01)
+
+    async def pending(self) -> int:
+        """What is left to do; counted only as far as it matters."""
+        return await self.delivery.pending() if self.delivery is not None else self._local.busy()
 
     def holds_lock(self, ctx: Context) -> bool:
         """Whether this context's handler is inside a `Connection` transaction."""

@@ -22,8 +22,9 @@ from tests.crash.steps import TABLES, Step, make_app
 ROUNDS = int(os.environ.get("CATGA_ROUNDS", "5"))
 SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
 WORKERS = 4
-KEYS = 40
-LEASE = 2.0
+KEYS = 200
+LEASE = 5.0
+BACKLOG = 900
 
 
 class Asker:
@@ -50,8 +51,10 @@ class Asker:
         """Keeps everybody busy until `other` has ended."""
         task = asyncio.ensure_future(other)
         while not task.done():
-            await self.ask(chance, 100)
-            await asyncio.wait([task], timeout=0.03)
+            # A backlog, so that everybody has work in hand, and not more than can be finished after.
+            if await self.app._alive().pending() < BACKLOG:
+                await self.ask(chance, 200)
+            await asyncio.wait([task], timeout=0.02)
         await task
 
 

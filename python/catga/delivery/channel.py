@@ -25,7 +25,9 @@ log = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""
-SLICE = 8
+AT_ONCE = 256
+"""Messages taken in by one step of the loop: whoever waits for the write lock may wait for such a step to end."""
+SLICE = 4
 """Messages a worker runs before it lets others have the loop."""
 POISON = 3
 """Times a process may end while it works on one message alone."""
@@ -124,7 +126,7 @@ class Channel:
                 self._rewind = False
                 self._consumer.rewind()
             try:
-                deliveries = await self._consumer.receive(room, 1.0)
+                deliveries = await self._consumer.receive(min(room, AT_ONCE), 1.0)
                 if self._stopping:
                     continue
                 if self._batches and self._consumer.congested():
@@ -237,7 +239,7 @@ class Channel:
                     break
                 work = ready[0]
                 if self._blocked.holds(work):
-                    self._finish(work, *self._failures.blocked(work))
+                    self._follow(work)
                 elif self._blocked.overtaken(work):
                     self._drop(work)
                 else:
@@ -247,6 +249,14 @@ class Channel:
                 continue
             self._ready.clear()
             await self._ready.wait()
+
+    def _follow(self, work: Work) -> None:
+        # Its key need not be held until the commit: whatever comes next of it goes behind this one.
+        self._blocked.follow(work)
+        self._finish(work, *self._failures.blocked(work))
+        if work.lane is not None:
+            self._lanes.done(work.lane)
+            work.lane = None
 
     async def _attempt(self, work: Work) -> None:
         try:
@@ -341,6 +351,7 @@ class Channel:
         await self._park_item(work, *self._failures.unit(work, error))
 
     async def _block_item(self, work: Work) -> None:
+        self._blocked.follow(work)
         await self._park_item(work, *self._failures.blocked(work))
 
     async def _park_item(self, work: Work, unit: Unit, parks: Parked) -> None:
@@ -401,6 +412,8 @@ class Channel:
             elif outcome.commit is Commit.DUPLICATE:
                 self._recorder.redelivered(1)
                 unit.settle = ()
+                if parks is not None and parks.state is ParkedState.BLOCKED:
+                    self._blocked.unfollow(work)
             else:
                 self._drop(work)
                 continue

@@ -160,7 +160,9 @@ class Writes:
             insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
         parked = [row for unit in units for row in unit.park]
         if parked:
-            (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
+            connection.execute("update catga_places set last = last + ?", (len(parked),))
+            (last,) = connection.execute("select last from catga_places").fetchone()
+            place = last - len(parked)
             rows = [
                 (number[p.handler], p.id, number[p.channel], p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
                 for n, p in enumerate(parked, 1)
