@@ -41,6 +41,7 @@ def plain_rate(path: str, synchronous: str, data: Sequence[Any], frames: dict[st
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("pragma journal_mode = wal")
     connection.execute(f"pragma synchronous = {synchronous}")
+    connection.execute(f"pragma wal_autocheckpoint = {16 * 1024 * 1024 // 4096}")
     connection.executescript(TABLES)
     listed = list(rows(data, frames))
     execute = connection.execute

@@ -154,6 +154,7 @@ class Channel:
             await self._take([delivery], error)
         else:
             await self._take([delivery])
+            self._hurry()
         await self._idle()
         self._alone = False
 
@@ -165,6 +166,8 @@ class Channel:
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
         self._open += len(deliveries)
+        if again := sum(delivery.again for delivery in deliveries):
+            self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
         found = []
@@ -186,7 +189,7 @@ class Channel:
         for delivery, message, envelope, targets, day in found:
             if known:
                 fresh = [target for target in targets if (target.id, envelope.id) not in known]
-                self._recorder.redelivered(len(targets) - len(fresh))
+                self._recorder.redelivered(0 if delivery.again else len(targets) - len(fresh))
                 targets = fresh
             if not targets:
                 self._settle_only(delivery)
@@ -315,9 +318,8 @@ class Channel:
     async def _batch_done(self, unit: Unit, works: Sequence[Work]) -> None:
         settled: list[Any] = []
         late: list[Delivery] = []
-        now = self._clock.wall_ms()
+        self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
         for work in works:
-            self._recorder.handled(work, None, now)
             if work.parked is not None:
                 self._track(work, None)
             self._close(work, unit, settled, late)
@@ -369,12 +371,15 @@ class Channel:
         lanes: list[bytes | None] = []
         settled: list[Any] = []
         late: list[Delivery] = []
-        now = self._clock.wall_ms()
+        dues: list[int] = []
         for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
             if ctx is not None and ctx._stack is not None:
                 await ctx._stack.aclose()
             if outcome is COMMITTED:
-                self._recorder.handled(work, parks, now)
+                if parks is None:
+                    dues.append(work.envelope.due_ms)
+                else:
+                    self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:
                     self._track(work, parks)
             elif outcome.commit is Commit.FAILED:
@@ -388,6 +393,7 @@ class Channel:
                 continue
             lanes.append(work.lane)
             self._close(work, unit, settled, late)
+        self._recorder.handled(dues, self._clock.wall_ms())
         if self._lanes.done_many(lanes):
             self._ready.set()
         await self._closed(settled, late)

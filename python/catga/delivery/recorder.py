@@ -1,7 +1,8 @@
 """What delivery counts; read when somebody asks, never pushed."""
 
+from collections.abc import Sequence
+
 from catga import _core
-from catga.delivery.work import Work
 from catga.ports.store import Parked, ParkedState
 
 
@@ -15,18 +16,21 @@ class Recorder:
         self.dead = 0
         self.latency = _core.Histogram()
 
-    def handled(self, work: Work, parks: Parked | None, now_ms: int) -> None:
-        """A commit has recorded what became of one message for one handler."""
-        if parks is None:
-            self.done += 1
-            self.latency.record(max(0, now_ms - work.envelope.due_ms))
-        elif parks.state is ParkedState.DEAD:
+    def handled(self, dues_ms: Sequence[int], now_ms: int) -> None:
+        """Messages that took effect with a commit, by their due times."""
+        self.done += len(dues_ms)
+        self.latency.record_many([now_ms - due if now_ms > due else 0 for due in dues_ms])
+
+    def parked(self, row: Parked) -> None:
+        """A commit has recorded a failure."""
+        if row.state is ParkedState.DEAD:
             self.dead += 1
-        elif parks.state is ParkedState.RETRY:
+        elif row.state is ParkedState.RETRY:
             self.retries += 1
 
     def redelivered(self, count: int) -> None:
-        """A message came again and its mark said so."""
+        """Messages that came again: their marks said so, or an instance that ended without a word had, or may have had,
+        them out."""
         self.redeliveries += count
 
     def statistics(self) -> dict[str, int]:

@@ -24,10 +24,10 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     token: int | bytes
     part: int
     frame: bytes
+    again: bool = False
+    """It was, or may have been, out with an instance that ended without a word."""
     suspect: bool = False
-    """Another process ended without a word while it held this: it runs alone."""
-    claims: int = 0
-    """How often a process has ended while it worked on this message alone."""
+    """That has happened twice in a row: it runs alone, so that the one that kills its process is told from the rest."""
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False):
@@ -38,5 +38,5 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     part: int
     epoch: int
     valid_until: float
-    unclean: bool = False
-    """Its last holder ended without giving it back."""
+    crashes: int = 0
+    """Holders in a row that ended without giving it back, and without what they had out being ended since."""

@@ -168,6 +168,10 @@ class Store(Protocol):
         """Gives parts back cleanly; with `leave` the owner is no longer counted when parts are shared out."""
         ...
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """What their crashed holders had out has ended: their crashes no longer count."""
+        ...
+
     # Outbox
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """Committed rows of the part that are not sent yet, in the same order at every call."""

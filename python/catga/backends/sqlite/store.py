@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from catga.backends.sqlite.database import Database, delete_rows
 from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.leases import Leases
-from catga.backends.sqlite.names import Names
+from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
 from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
@@ -127,6 +127,10 @@ class SqliteStore:
         """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
         await self.write(lambda connection: self._leases.release(connection, leases, owner, leave))
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """See the port."""
+        await self.write(lambda connection: self._leases.clear(connection, leases))
+
     async def alone(self, lease: Lease, token: int) -> int:
         """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
         return await self.write(lambda connection: self._leases.alone(connection, lease, token))
@@ -186,14 +190,20 @@ class SqliteStore:
 
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         async with self._turn:
-            await self._learn(units)
             try:
-                outcomes = await self._transaction(units)
-            except (GroupLost, sqlite3.IntegrityError):
-                outcomes = [await self._singly(unit) for unit in units]
+                outcomes = await self._group(units)
+            except UnknownName:
+                await self._learn(units)
+                outcomes = await self._group(units)
         if any(unit.publish for unit in units):
             self.bell.ring()
         return outcomes
+
+    async def _group(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        try:
+            return await self._transaction(units)
+        except (GroupLost, sqlite3.IntegrityError):
+            return [await self._singly(unit) for unit in units]
 
     async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
         await self.database.begin()

@@ -143,14 +143,17 @@ class Writes:
         return find_marks(self._database.writer, groups)
 
     def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
-        number = self._names.number
-        marks = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if not mark.replace]
+        number = self._names.numbers
+        marks, replaced = [], []
+        for unit in units:
+            for mark in unit.marks:
+                row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
+                (replaced if mark.replace else marks).append(row)
         insert_rows(connection, "insert into catga_marks", marks)
-        replaced = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if mark.replace]
         insert_rows(connection, "insert or replace into catga_marks", replaced)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
-            queued = [(number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
+            queued = [(number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
             insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
         else:
             sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
@@ -159,7 +162,7 @@ class Writes:
         if parked:
             (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
             rows = [
-                (number(p.handler), p.id, number(p.channel), p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
+                (number[p.handler], p.id, number[p.channel], p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
                 for n, p in enumerate(parked, 1)
             ]
             insert_rows(connection, "insert or replace into catga_parked", rows)
