@@ -8,6 +8,7 @@ standard library and what the page itself imports: the wheel is tried with it.
 
 import contextlib
 import io
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def blocks(text: str) -> list[Block]:
     """Every python block of a page."""
     fences = list(FENCE.finditer(text))
     found = []
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    for fence, following in itertools.zip_longest(fences, fences[1:]):
         if fence[1] != "python":
             continue
         directly = following is not None and following[1] == "text" and not text[fence.end() : following.start()].strip()
