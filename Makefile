@@ -99,7 +99,7 @@ docs: setup ## run every snippet, write the output the pages show anew, check th
 wheels: setup ## build wheel and sdist into dist/, try the wheel without Rust, and the sdist's word where Rust is missing
 	@rm -rf dist
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin build --release --locked --quiet --interpreter $(PY) --out dist
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin sdist --quiet --out dist
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin sdist --out dist
 	PYTHON="$(PYTHON)" .ci/wheels
 
 demo: setup ## a year of flights through the durable path, accounted against the data and raced against a plain script
