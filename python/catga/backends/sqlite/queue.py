@@ -194,7 +194,7 @@ class SqliteConsumer:
         self._out[seq] = (part, lease.epoch)
         self._count[part] += 1
         again = seq <= suspects
-        return Delivery(seq, part, frame, again, again and lease.crashes > 1)
+        return Delivery(seq, part, frame, lease, again, again and lease.crashes > 1)
 
     async def _keep(self) -> None:
         while True:
