@@ -108,9 +108,11 @@ class Context(msgspec.Struct, gc=False, eq=False):
         return self._app.send_within(self, message)  # type: ignore[no-any-return]
 
     def _identity(self) -> bytes:
-        if self._id is None:
-            self._id = self._app.ids.next(self._app.clock.wall_ms())
-        return self._id
+        if self._id is not None:
+            return self._id
+        fresh: bytes = self._app.ids.next(self._app.clock.wall_ms())
+        self._id = fresh
+        return fresh
 
     async def _enter(self, provide: Callable[[], AbstractAsyncContextManager[Any]]) -> Any:
         """A value that lives until this message's outcome is known."""

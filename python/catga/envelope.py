@@ -125,8 +125,8 @@ class Codec:
         found: list[tuple[Message, Envelope, Form] | Exception] = []
         names = self._names
         for unpacked in _core.unpack_many(frames, self._max_bytes + 0x1_0000):
-            if unpacked.__class__ is not tuple:
-                found.append(unpacked)  # type: ignore[arg-type]
+            if not isinstance(unpacked, tuple):
+                found.append(unpacked)
                 continue
             _, _, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
             form = names.get(name)

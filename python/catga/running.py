@@ -132,10 +132,10 @@ class Running:
 
     async def _open(self) -> None:
         app = self._app
-        store = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
+        store: Any = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
         await store.open()
         self._opened.push_async_callback(store.close)
-        transport = open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
+        transport: Any = open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
         if transport is None or not transport.capabilities.accepts_durably or transport.capabilities.store_id == store.store_id:
             # What cannot keep a message must not take it over from the store: its own queue serves it.
             transport = store.queue()

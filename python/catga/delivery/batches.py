@@ -80,7 +80,7 @@ class BatchLane:
 
     async def _run(self, works: list[Work]) -> None:
         """All of them in one commit, or, where that fails, each half by itself."""
-        free = []
+        free: list[Work] = []
         for work in works:
             if self._holds(work):
                 await self._block(work)
@@ -126,7 +126,7 @@ class BatchLane:
 
     async def _without(self, works: list[Work], error: ItemsFailed) -> None:
         """The items it names have failed, and later ones of their keys wait behind them; the rest runs again."""
-        rest = []
+        rest: list[Work] = []
         for index, work in enumerate(works):
             if (failed := error.failed.get(index)) is not None:
                 await self._fail(work, failed)

@@ -175,7 +175,7 @@ class Channel:
             self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
-        found = []
+        found: list[tuple[Delivery, Message, Envelope, Sequence[Target], int]] = []
         for delivery, item in zip(deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True):
             if isinstance(item, Exception):
                 self._bury(delivery, item)
@@ -546,8 +546,8 @@ class Channel:
         return found
 
     async def _take_parked(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
-        units = []
-        works = []
+        units: list[Unit] = []
+        works: list[Work] = []
         for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:

@@ -25,7 +25,8 @@ class Outbox:
     def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
         """(rows to publish now, rows to park until their time)."""
         now = self._app.clock.wall_ms()
-        publish, park = [], []
+        publish: list[Outgoing] = []
+        park: list[Parked] = []
         ext = caused_by(cause) if cause else None
         for item in out:
             if item.__class__ is Later:

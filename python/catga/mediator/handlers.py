@@ -101,7 +101,7 @@ def check_handler(handler: Handler) -> list[HandlerDefinitionError]:
     if not is_stream and not inspect.iscoroutinefunction(function):
         fix = f"write `async def {getattr(function, '__name__', 'handler')}(…)`; run blocking work with asyncio.to_thread inside it"
         return [HandlerDefinitionError(f"the handler of {name} is not an async function", where=where, fix=fix)]
-    mistakes = []
+    mistakes: list[HandlerDefinitionError] = []
     names = list(inspect.signature(function).parameters)
     if not names:
         return [HandlerDefinitionError(f"the handler of {name} takes no message", where=where, fix=f"give it a first parameter: `message: {name}`")]

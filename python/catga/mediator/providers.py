@@ -21,7 +21,7 @@ class Providers:
 
     async def resolve(self) -> list[ConfigurationError]:
         """Calls every per-app provider, each after those it needs; what is wrong is given back, not raised."""
-        waiting = {}
+        waiting: dict[Any, tuple[Callable[..., Any], list[Any], bool]] = {}
         for function, hints, problem in self._registered:
             gives = hints.get("return")
             if problem or gives is None:

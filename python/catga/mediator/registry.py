@@ -90,4 +90,4 @@ def _strange(info: Any, seen: frozenset[Any] = frozenset()) -> set[str]:
     for name in ("fields", "types", "item_types"):
         parts += [getattr(part, "type", part) for part in getattr(info, name, ()) or ()]
     parts += [part for name in ("item_type", "key_type", "value_type") if (part := getattr(info, name, None)) is not None]
-    return set().union(*(_strange(part, inner) for part in parts))
+    return {name for part in parts for name in _strange(part, inner)}

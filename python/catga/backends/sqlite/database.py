@@ -212,7 +212,8 @@ class Database:
 
 def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:
     """Slices of 256, 64, 16, 4 and 1: few distinct statements for the cache, one step for many rows."""
-    found, start = [], 0
+    found: list[Sequence[Any]] = []
+    start = 0
     for size in (256, 64, 16, 4, 1):
         while len(rows) - start >= size:
             found.append(rows[start : start + size])

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows
@@ -183,7 +183,7 @@ class SqliteStore:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _apart(self, work: Any) -> Any:
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

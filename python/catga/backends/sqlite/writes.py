@@ -130,7 +130,7 @@ class Writes:
         return statement_error(error, statement.sql)
 
     def _stale(self, leases: set[Lease]) -> set[Lease]:
-        found = {}
+        found: dict[tuple[str, int], int] = {}
         for scope in {lease.scope for lease in leases}:
             rows = self._database.writer.execute("select part, epoch from catga_leases where scope = ?", (scope,))
             found |= {(scope, part): epoch for part, epoch in rows}
@@ -144,7 +144,8 @@ class Writes:
 
     def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
         number = self._names.numbers
-        marks, replaced = [], []
+        marks: list[Sequence[object]] = []
+        replaced: list[Sequence[object]] = []
         for unit in units:
             for mark in unit.marks:
                 row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
