@@ -168,6 +168,10 @@ class Store(Protocol):
         """Gives parts back cleanly; with `leave` the owner is no longer counted when parts are shared out."""
         ...
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """What their crashed holders had out has ended: their crashes no longer count."""
+        ...
+
     # Outbox
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """Committed rows of the part that are not sent yet, in the same order at every call."""
@@ -182,8 +186,8 @@ class Store(Protocol):
         """Rows whose time has come, oldest due first; a key's followers only when nothing before them waits."""
         ...
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
-        """(handler, key, state of its head) of every key that has something parked."""
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
+        """(handler, key, part) of every parked row that later messages of its key must wait behind."""
         ...
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:

@@ -26,17 +26,17 @@ def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: 
     return [_parked(connection, names, row) for row in rows]
 
 
-def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, ParkedState]]:
+def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, int]]:
     """Keys that later messages must wait behind."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = connection.execute(
         f"""
-        select handler, key, state from catga_parked where channel = ? and part in ({chosen}) and key is not null
+        select handler, key, part from catga_parked where channel = ? and part in ({chosen}) and key is not null
           and (state in ('retry', 'blocked') or (state = 'dead' and due_ms < 0)) order by place
         """,
         (names.number(channel),),
     )
-    return [(names.text(connection, handler), key, ParkedState(state)) for handler, key, state in rows]
+    return [(names.text(connection, handler), key, part) for handler, key, part in rows]
 
 
 def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handler: str | None) -> list[Parked]:
