@@ -20,14 +20,19 @@ class Held:
 
     __slots__ = ("lease", "out", "read", "suspects", "wanted")
 
-    def __init__(self, lease: Lease, suspects: set[int]) -> None:
+    def __init__(self, lease: Lease, suspects: dict[int, Row]) -> None:
         self.lease = lease
         self.suspects = suspects
+        """What its crashed holders may have had out."""
         self.read = 0
         """The place behind which nothing was read in order yet."""
         self.out: dict[int, Row] = {}
         self.wanted = False
         """Another instance is short of parts: this one is worked off and given back."""
+
+    def past_suspects(self) -> bool:
+        """Whether whatever a crash left behind has ended."""
+        return all(row.gone for row in self.suspects.values())
 
 
 class MemoryConsumer:
@@ -159,7 +164,13 @@ class MemoryConsumer:
             if row.number not in held.out:
                 held.out[row.number] = row
                 rows.append(row)
-        return [Delivery(row.number, held.lease.part, row.message.frame, row.number in held.suspects) for row in rows]
+        return [self._delivery(row, held) for row in rows]
+
+    def _delivery(self, row: Row, held: Held) -> Delivery:
+        again = row.number in held.suspects
+        return Delivery(
+            row.number, held.lease.part, row.message.frame, held.lease, again, again and held.lease.crashes > 1
+        )
 
     async def _keep(self) -> None:
         while True:
@@ -183,15 +194,17 @@ class MemoryConsumer:
         for part in sorted(held, reverse=True)[: share.surplus]:
             held[part].wanted = True
         self._held = held
+        if cleared := [each.lease for each in held.values() if each.lease.crashes and each.past_suspects()]:
+            await self._store.clear(cleared)
         if idle := [each.lease for each in held.values() if each.wanted and not each.out]:
             for lease in idle:
                 del held[lease.part]
             await self._store.release(idle, self._owner)
         self._store.bell.ring()
 
-    def _suspects(self, lease: Lease) -> set[int]:
-        if not lease.unclean:
-            return set()
+    def _suspects(self, lease: Lease) -> dict[int, Row]:
+        if not lease.crashes:
+            return {}
         queue = self._store.data.queue(self._channel, lease.part)
         express = (row for row, _ in zip(queue.express(0), range(WINDOW), strict=False))
-        return {row.number for row in (*queue.line.first(WINDOW), *express)}
+        return {row.number: row for row in (*queue.line.first(WINDOW), *express)}

@@ -9,12 +9,17 @@ from catga.ports.store import Share
 class Part:
     """Who works one part of a scope."""
 
-    __slots__ = ("alone", "alone_claims", "epoch", "expires", "owner")
+    __slots__ = ("alone", "alone_claims", "crashes", "epoch", "expires", "owner")
 
     def __init__(self) -> None:
         self.owner: str | None = None
         self.epoch = 0
         self.expires = 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        """Whoever crashed before no longer counts."""
+        self.crashes = 0
         self.alone: int | None = None
         self.alone_claims = 0
 
@@ -36,7 +41,7 @@ class Leases:
         mine = [part for part, held in all_parts.items() if held.owner == owner]
         for part in mine:
             all_parts[part].expires = now + ttl
-        leases = [Lease(scope, part, all_parts[part].epoch, now + ttl) for part in mine]
+        leases = [Lease(scope, part, all_parts[part].epoch, now + ttl, all_parts[part].crashes) for part in mine]
         free = [
             part
             for part, held in all_parts.items()
@@ -44,9 +49,9 @@ class Leases:
         ]
         for part in free[: max(0, share - len(mine))]:
             held = all_parts[part]
-            unclean = held.owner is not None
+            held.crashes += held.owner is not None
             held.owner, held.epoch, held.expires = owner, held.epoch + 1, now + ttl
-            leases.append(Lease(scope, part, held.epoch, now + ttl, unclean))
+            leases.append(Lease(scope, part, held.epoch, now + ttl, held.crashes))
         return Share(leases, max(0, len(mine) - share))
 
     def release(self, leases: Sequence[Lease], owner: str, leave: bool) -> None:
@@ -54,10 +59,17 @@ class Leases:
         for lease in leases:
             part = self._parts.get((lease.scope, lease.part))
             if part is not None and part.epoch == lease.epoch and part.owner == owner:
-                part.owner, part.alone, part.alone_claims = None, None, 0
+                part.owner = None
+                part.forget()
         if leave:
             for members in self._members.values():
                 members.pop(owner, None)
+
+    def clear(self, leases: Sequence[Lease]) -> None:
+        """What their crashed holders had out has ended."""
+        for lease in leases:
+            if self.holds(lease):
+                self._parts[lease.scope, lease.part].forget()
 
     def holds(self, lease: Lease) -> bool:
         """Whether nobody has claimed the part since."""

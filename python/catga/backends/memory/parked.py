@@ -47,11 +47,11 @@ class ParkedRows:
         )
         return sorted(free, key=lambda row: (row.due_ms, row.order))[:most]
 
-    def waiting(self, channel: str, parts: Collection[int]) -> list[tuple[str, bytes, ParkedState]]:
+    def waiting(self, channel: str, parts: Collection[int]) -> list[tuple[str, bytes, int]]:
         """Rows that later messages of their key must wait behind."""
         rows = self._of(channel, parts, lambda row: row.state is not ParkedState.SCHEDULED and _holds_up(row))
         return [
-            (row.handler, row.key, row.state) for row in sorted(rows, key=lambda row: row.order) if row.key is not None
+            (row.handler, row.key, row.part) for row in sorted(rows, key=lambda row: row.order) if row.key is not None
         ]
 
     def dead(self, most: int, handler: str | None) -> list[Parked]:

@@ -9,7 +9,7 @@ from catga.backends.memory.options import MemoryOptions
 from catga.clock import Bell, Clock
 from catga.errors import AppClosed, ForbiddenStatement, StoreFull
 from catga.ports.messages import Lease, Outgoing
-from catga.ports.store import COMMITTED, Mark, Outcome, Parked, ParkedState, Share, Unit
+from catga.ports.store import COMMITTED, Mark, Outcome, Parked, Share, Unit
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
@@ -115,6 +115,10 @@ class MemoryStore:
         """See the port."""
         self._data().leases.release(leases, owner, leave)
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """See the port."""
+        self._data().leases.clear(leases)
+
     async def alone(self, lease: Lease, token: int) -> int:
         """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
         return self._data().leases.alone(lease, token)
@@ -139,7 +143,7 @@ class MemoryStore:
         """See the port."""
         return self._data().parked.due(channel, parts, now_ms, most)
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
         return self._data().parked.waiting(channel, parts)
 

@@ -125,7 +125,9 @@ def id_of(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def message(number: int, key: bytes | None = None, part: int = 0, priority: int = 4, channel: str = CHANNEL) -> Outgoing:
+def message(
+    number: int, key: bytes | None = None, part: int = 0, priority: int = 4, channel: str = CHANNEL
+) -> Outgoing:
     """A message whose frame says its number."""
     return Outgoing(id_of(number), channel, part, key, priority, 0, b"%d" % number)
 

@@ -25,7 +25,7 @@ class LeasesConformance(Conformance):
         share = await self.claim(store, "a")
         assert sorted(lease.part for lease in share.leases) == list(range(16))
         assert share.surplus == 0
-        assert all(lease.scope == SCOPE and lease.epoch >= 1 and not lease.unclean for lease in share.leases)
+        assert all(lease.scope == SCOPE and lease.epoch >= 1 and lease.crashes == 0 for lease in share.leases)
         assert all(lease.valid_until == pytest.approx(before + self.lease_ttl, abs=0.1) for lease in share.leases)
 
     async def test_renewal_keeps_the_epoch_and_moves_the_end(self, stores: Stores, clock: SteeredClock) -> None:
@@ -50,15 +50,39 @@ class LeasesConformance(Conformance):
         new = by_part(await self.claim(other, "b"))
         assert sorted(new) == list(range(16))
         assert all(new[part].epoch > old[part].epoch for part in new)
-        assert all(lease.unclean for lease in new.values())
+        assert all(lease.crashes == 1 for lease in new.values())
         assert list((await self.claim(store, "a")).leases) == []
 
-    async def test_unclean_is_said_once(self, stores: Stores, clock: SteeredClock) -> None:
+    async def crashes(self, store: Store, owner: str) -> set[int]:
+        """What a claim says of the holders before."""
+        return {lease.crashes for lease in (await self.claim(store, owner)).leases}
+
+    async def test_crashes_in_a_row_are_counted(self, stores: Stores, clock: SteeredClock) -> None:
+        store = await stores.open()
+        for count, owner in enumerate("abcd"):
+            assert await self.crashes(store, owner) == {count}
+            assert await self.crashes(store, owner) == {count}
+            await clock.advance(self.lease_ttl * 1.5)
+
+    async def test_giving_back_ends_the_row(self, stores: Stores, clock: SteeredClock) -> None:
         store = await stores.open()
         await self.claim(store, "a")
         await clock.advance(self.lease_ttl * 1.5)
-        assert all(lease.unclean for lease in (await self.claim(store, "b")).leases)
-        assert not any(lease.unclean for lease in (await self.claim(store, "b")).leases)
+        share = await self.claim(store, "b")
+        await store.release(share.leases, "b", leave=True)
+        assert await self.crashes(store, "c") == {0}
+
+    async def test_clearing_ends_the_row(self, stores: Stores, clock: SteeredClock) -> None:
+        store = await stores.open()
+        old = (await self.claim(store, "a")).leases
+        await clock.advance(self.lease_ttl * 1.5)
+        share = await self.claim(store, "b")
+        await store.clear(old)
+        assert await self.crashes(store, "b") == {1}
+        await store.clear(share.leases)
+        assert await self.crashes(store, "b") == {0}
+        await clock.advance(self.lease_ttl * 1.5)
+        assert await self.crashes(store, "c") == {1}
 
     async def test_an_expired_part_that_nobody_took_is_renewed(self, stores: Stores, clock: SteeredClock) -> None:
         store = await stores.open()
@@ -66,7 +90,7 @@ class LeasesConformance(Conformance):
         await clock.advance(self.lease_ttl * 1.5)
         new = by_part(await self.claim(store, "a"))
         assert {part: lease.epoch for part, lease in new.items()} == {p: lease.epoch for p, lease in old.items()}
-        assert not any(lease.unclean for lease in new.values())
+        assert not any(lease.crashes for lease in new.values())
 
     async def test_a_released_part_is_free_at_once_and_clean(self, stores: Stores) -> None:
         store = await stores.open()
@@ -74,7 +98,7 @@ class LeasesConformance(Conformance):
         await store.release([old[3], old[5]], "a")
         new = by_part(await self.claim(store, "b"))
         assert sorted(new) == [3, 5]
-        assert all(lease.epoch > old[part].epoch and not lease.unclean for part, lease in new.items())
+        assert all(lease.epoch > old[part].epoch and lease.crashes == 0 for part, lease in new.items())
 
     async def test_an_epoch_is_never_given_twice(self, stores: Stores, clock: SteeredClock) -> None:
         store = await stores.open()

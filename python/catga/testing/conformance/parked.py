@@ -164,7 +164,7 @@ class ParkedConformance(Conformance):
         rows = [
             parked(1, RETRY, 50, KEY),
             parked(2, BLOCKED, key=KEY),
-            parked(3, DEAD, BLOCKING, b"dead", handler=OTHER),
+            parked(3, DEAD, BLOCKING, b"dead", handler=OTHER, part=1),
             parked(4, DEAD, 0, b"skipped"),
             parked(5, SCHEDULED, 9, b"later", handler=""),
             parked(6, RETRY, 50),
@@ -172,11 +172,11 @@ class ParkedConformance(Conformance):
         ]
         await committed(store, Unit(park=rows))
         assert list(await store.waiting_keys(CHANNEL, [0, 1])) == [
-            (HANDLER, KEY, RETRY),
-            (HANDLER, KEY, BLOCKED),
-            (OTHER, b"dead", DEAD),
+            (HANDLER, KEY, 0),
+            (HANDLER, KEY, 0),
+            (OTHER, b"dead", 1),
         ]
-        assert list(await store.waiting_keys(CHANNEL, [5])) == [(HANDLER, b"elsewhere", RETRY)]
+        assert list(await store.waiting_keys(CHANNEL, [5])) == [(HANDLER, b"elsewhere", 5)]
         assert list(await store.waiting_keys(CHANNEL, [])) == []
         assert list(await store.waiting_keys("other", [0])) == []
         assert list(await store.waiting_keys("never heard of", [0])) == []

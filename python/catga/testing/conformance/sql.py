@@ -112,7 +112,11 @@ class SqlStoreConformance(Conformance):
 
     async def test_a_unit_sees_what_earlier_ones_wrote(self, stores: Stores) -> None:
         store = await self.store(stores)
-        units = [Unit(statements=[self.insert(1)]), Unit(statements=[self.insert(1)]), Unit(statements=[self.insert(2)])]
+        units = [
+            Unit(statements=[self.insert(1)]),
+            Unit(statements=[self.insert(1)]),
+            Unit(statements=[self.insert(2)]),
+        ]
         assert fates(await store.commit(units)) == [Commit.COMMITTED, Commit.FAILED, Commit.COMMITTED]
         assert await self.things(store) == [1, 2]
 
@@ -162,7 +166,9 @@ class SqlStoreConformance(Conformance):
         assert isinstance(outcomes[0].error, CatgaError)
         assert (await self.things(store), await marked(store, 1, 2)) == ([7], [2])
 
-    @pytest.mark.parametrize("sql", ["", "-- nothing", "select", "insert into things values (1, 'a'); select 1", "nul\0"])
+    @pytest.mark.parametrize(
+        "sql", ["", "-- nothing", "select", "insert into things values (1, 'a'); select 1", "nul\0"]
+    )
     async def test_wrong_text_harms_nobody_else(self, stores: Stores, sql: str) -> None:
         store = await self.store(stores)
         outcomes = await store.commit([Unit(statements=[Statement(sql, ())]), Unit(statements=[self.insert(7)])])
@@ -309,7 +315,10 @@ class SqlStoreConformance(Conformance):
                 await connection.execute(self.text(INSERT), step, "a")
                 await rounds(20)
 
-            task = asyncio.ensure_future(store.exclusive(work, lambda _, step=step: Unit(marks=[mark(step)])))
+            def unit_of(_: None, step: int = step) -> Unit:
+                return Unit(marks=[mark(step)])
+
+            task = asyncio.ensure_future(store.exclusive(work, unit_of))
             await rounds(step)
             task.cancel()
             await asyncio.wait([task])
@@ -345,9 +354,13 @@ class SqlStoreConformance(Conformance):
         store = await self.store(stores)
 
         async def work(connection: Connection) -> None:
-            connection.raw.row_factory = lambda cursor, row: {"row": row}
+            connection.raw.row_factory = _as_dict
 
         await store.exclusive(work, lambda _: Unit())
         share = await store.claim("orders", "a", 16, 10.0)
         await committed(store, Unit(statements=[self.insert(1)], marks=[mark(1)], leases=[share.leases[0]]))
         assert await marked(store, 1) == [1]
+
+
+def _as_dict(cursor: Any, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}

@@ -88,9 +88,7 @@ class StoreConformance(Conformance):
         old = await lease_on(store, ttl=self.lease_ttl)
         await clock.advance(self.lease_ttl * 1.5)
         new = await lease_on(store, owner="b", ttl=self.lease_ttl)
-        unit = Unit(
-            marks=[mark(1)], publish=[message(1)], park=[parked(1)], unpark=[(HANDLER, id_of(7))], leases=[old]
-        )
+        unit = Unit(marks=[mark(1)], publish=[message(1)], park=[parked(1)], unpark=[(HANDLER, id_of(7))], leases=[old])
         (outcome,) = await store.commit([unit])
         assert outcome.commit is Commit.STALE
         assert isinstance(outcome.error, CatgaError)

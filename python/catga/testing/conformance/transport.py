@@ -90,7 +90,7 @@ def keyed(number: int, part: int = 0, **more: Any) -> Outgoing:
 
 
 class TransportConformance(Conformance):
-    """For transports with ordered parts that are leased; the store's own queue unless `make_transport` is overridden."""
+    """For transports whose parts are ordered and leased; by default the own queue of what `make_store` gives."""
 
     window = 128
     """Deliveries of one part that may be out at once."""
@@ -129,7 +129,8 @@ class TransportConformance(Conformance):
         frame = bytes(range(256)) * 5000
         await transport.publish([Outgoing(b"i" * 16, CHANNEL, 5, b"k", 4, 0, frame)])
         (delivery,) = await consumer.receive(10, 0.0)
-        assert (delivery.frame, delivery.part, delivery.suspect) == (frame, 5, False)
+        assert (delivery.frame, delivery.part, delivery.again, delivery.suspect) == (frame, 5, False, False)
+        assert delivery.lease == consumer.lease_of(5)
 
     async def test_order_is_kept_per_part(self, crew: Crew) -> None:
         transport = await crew.transport()
@@ -264,7 +265,7 @@ class TransportConformance(Conformance):
         assert list(await consumer.settle(items)) == [Settled.OK] * 4
         again = await crew.drain(consumer)
         assert numbers(again) == [1, 4]
-        assert not any(delivery.suspect for delivery in again)
+        assert not any(delivery.again for delivery in again)
         assert numbers(await crew.drain(consumer)) == []
 
     async def test_rewind_gives_all_that_is_out_again_in_order(self, crew: Crew) -> None:
@@ -275,10 +276,8 @@ class TransportConformance(Conformance):
         await consumer.settle([(delivery.token, Settle.DONE) for delivery in found if int(delivery.frame) % 5 == 0])
         consumer.rewind()
         again = await crew.drain(consumer)
-        assert by_part(again) == {
-            part: [n for n in range(part, 30, 3) if n % 5] for part in range(3)
-        }
-        assert not any(delivery.suspect for delivery in again)
+        assert by_part(again) == {part: [n for n in range(part, 30, 3) if n % 5] for part in range(3)}
+        assert not any(delivery.again for delivery in again)
 
     async def test_order_survives_any_mixture(self, crew: Crew) -> None:
         for seed in range(8):
@@ -399,7 +398,7 @@ class TransportConformance(Conformance):
         again = await crew.drain(second)
         gone = set(numbers(found[:2]))
         assert by_part(again) == {part: [n for n in range(part, 12, 4) if n not in gone] for part in range(4)}
-        assert not any(delivery.suspect for delivery in again)
+        assert not any(delivery.again for delivery in again)
 
     async def test_stop_ends_a_wait(self, crew: Crew, clock: SteeredClock) -> None:
         consumer = await crew.join("a")
@@ -453,7 +452,7 @@ class TransportConformance(Conformance):
         assert list(first.parts()) == []
         assert list(await first.receive(10, 0.0)) == []
 
-    async def test_what_was_out_in_a_crash_is_suspect(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_what_was_out_in_a_crash_is_known(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(self.window + 40)])
         first = await crew.join("a", transport)
@@ -461,11 +460,12 @@ class TransportConformance(Conformance):
         await crew.crash(first)
         await clock.advance(self.lease_ttl * 1.5)
         second = await crew.join("b")
-        suspects, rest = await self.take_all(second)
-        assert set(out) <= set(suspects)
-        assert suspects + rest == list(range(self.window + 40))
+        found = await self.take_all(second)
+        assert numbers(found) == list(range(self.window + 40))
+        assert set(out) <= {int(delivery.frame) for delivery in found if delivery.again}
+        assert not any(delivery.suspect for delivery in found)
 
-    async def test_an_urgent_message_out_in_a_crash_is_suspect(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_an_urgent_message_out_in_a_crash_is_known(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([message(n) for n in range(self.window * 3)])
         await transport.publish([message(9999, priority=0)])
@@ -474,36 +474,61 @@ class TransportConformance(Conformance):
         assert out[0] == 9999
         await crew.crash(first)
         await clock.advance(self.lease_ttl * 1.5)
-        suspects, rest = await self.take_all(await crew.join("b"))
-        assert set(out) <= set(suspects)
-        assert sorted(suspects + rest) == [*range(self.window * 3), 9999]
+        found = await self.take_all(await crew.join("b"))
+        assert set(out) <= {int(delivery.frame) for delivery in found if delivery.again}
+        assert sorted(numbers(found)) == [*range(self.window * 3), 9999]
 
-    async def test_a_suspect_stays_one_through_rewind(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_after_two_crashes_in_a_row_they_are_suspects(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(3)])
-        first = await crew.join("a", transport)
-        await crew.drain(first)
-        await crew.crash(first)
+        await self.crashed(crew, clock, transport, 2)
+        await transport.publish([keyed(3)])
+        third = await crew.join("c")
+        await transport.publish([keyed(4)])
+        found = await crew.drain(third)
+        assert [delivery.suspect for delivery in found[:3]] == [True] * 3
+        assert not found[4].suspect
+        third.rewind()
+        # A suspect stays one.
+        assert [delivery.suspect for delivery in await crew.drain(third)][:3] == [True] * 3
+
+    async def test_once_they_have_ended_nobody_is_suspected(self, crew: Crew, clock: SteeredClock) -> None:
+        transport = await crew.transport()
+        await transport.publish([message(n, priority=n) for n in range(3)])
+        await self.crashed(crew, clock, transport, 2)
+        third = await crew.join("c")
+        assert [delivery.suspect for delivery in await self.take_all(third)] == [True] * 3
+        await clock.advance(self.lease_ttl / 2)
+        await transport.publish([keyed(3)])
+        assert numbers(await crew.drain(third)) == [3]
+        await crew.crash(third)
         await clock.advance(self.lease_ttl * 1.5)
-        second = await crew.join("b")
-        assert [delivery.suspect for delivery in await crew.drain(second)] == [True] * 3
-        second.rewind()
-        assert [delivery.suspect for delivery in await crew.drain(second)] == [True] * 3
+        (found,) = await crew.drain(await crew.join("d"))
+        assert (found.again, found.suspect) == (True, False)
+
+    async def test_while_one_has_not_ended_they_stay_suspected(self, crew: Crew, clock: SteeredClock) -> None:
+        transport = await crew.transport()
+        await transport.publish([keyed(n) for n in range(3)])
+        await self.crashed(crew, clock, transport, 2)
+        third = await crew.join("c")
+        found = await crew.drain(third)
+        await third.settle([(delivery.token, Settle.DONE) for delivery in found[:2]])
+        await clock.advance(self.lease_ttl / 2)
+        await crew.crash(third)
+        await clock.advance(self.lease_ttl * 1.5)
+        assert [delivery.suspect for delivery in await crew.drain(await crew.join("d"))] == [True]
 
     async def test_claims_alone_are_counted_through_crashes(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(3)])
-        first = await crew.join("first", transport)
-        await crew.drain(first)
-        await crew.crash(first)
+        await self.crashed(crew, clock, transport, 2)
         for crashes in range(3):
-            await clock.advance(self.lease_ttl * 1.5)
             next_one = await crew.join(f"owner-{crashes}")
             guilty, *_ = await crew.drain(next_one)
             assert guilty.suspect
             assert await next_one.alone(guilty) == crashes
             await crew.crash(next_one)
-        await clock.advance(self.lease_ttl * 1.5)
+            await clock.advance(self.lease_ttl * 1.5)
         last = await crew.join("last")
         guilty, innocent, _ = await crew.drain(last)
         assert await last.alone(guilty) == 3
@@ -534,12 +559,18 @@ class TransportConformance(Conformance):
             assert new is not None
             assert new.epoch > old.epoch
 
-    async def take_all(self, consumer: Consumer) -> tuple[list[int], list[int]]:
-        """Everything in the order received, settled as it comes: (suspects, the rest)."""
-        suspects: list[int] = []
-        rest: list[int] = []
+    async def crashed(self, crew: Crew, clock: SteeredClock, transport: Transport, times: int) -> None:
+        """So many instances take everything and end without a word."""
+        for n in range(times):
+            consumer = await crew.join(f"crashed-{n}", transport)
+            await crew.drain(consumer)
+            await crew.crash(consumer)
+            await clock.advance(self.lease_ttl * 1.5)
+
+    async def take_all(self, consumer: Consumer) -> list[Delivery]:
+        """Everything in the order received, settled as it comes."""
+        seen: list[Delivery] = []
         while found := await consumer.receive(50, 0.0):
-            for delivery in found:
-                (suspects if delivery.suspect else rest).append(int(delivery.frame))
+            seen += found
             await consumer.settle([(delivery.token, Settle.DONE) for delivery in found])
-        return suspects, rest
+        return seen
