@@ -25,10 +25,12 @@ log = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""
-SLICE = 64
+SLICE = 8
 """Messages a worker runs before it lets others have the loop."""
 POISON = 3
 """Times a process may end while it works on one message alone."""
+FOLLOWERS = 64
+"""Blocked messages of one key that are taken up at once when its head has gone."""
 CONFLICTS = 10
 """Times a handler is run again at once because `expect=` was not met."""
 
@@ -236,6 +238,8 @@ class Channel:
                 work = ready[0]
                 if self._blocked.holds(work):
                     self._finish(work, *self._failures.blocked(work))
+                elif self._blocked.overtaken(work):
+                    self._drop(work)
                 else:
                     await self._attempt(work)
             else:
@@ -304,7 +308,7 @@ class Channel:
 
     def _batch_lane(self, target: Target) -> BatchLane:
         return BatchLane(
-            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, drop=self._drop_batch
+            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, overtaken=self._blocked.overtaken, drop=self._drop_batch
         )
 
     async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
@@ -328,7 +332,8 @@ class Channel:
         self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
         for work in works:
             if work.parked is not None:
-                self._track(work, None)
+                self._blocked.change(work, None)
+                self._bell.ring()
             self._close(work, unit, settled, late)
         await self._closed(settled, late)
 
@@ -388,7 +393,8 @@ class Channel:
                 else:
                     self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:
-                    self._track(work, parks)
+                    self._blocked.change(work, parks)
+                    self._bell.ring()
             elif outcome.commit is Commit.FAILED:
                 self._again(work, outcome)
                 continue
@@ -440,11 +446,6 @@ class Channel:
         if work.lane is not None:
             self._lanes.done(work.lane)
         self._put([work])
-
-    def _track(self, work: Work, parks: Parked | None) -> None:
-        waits = parks is not None and parks.key is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
-        self._blocked.change(work, waits, work.parked is not None)
-        self._bell.ring()
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:
@@ -514,14 +515,22 @@ class Channel:
                 leases = {part: lease for part in self._consumer.parts() if (lease := self._consumer.lease_of(part)) is not None}
                 if leases and not self._alone:
                     await self._learn_blocked(leases.values())
-                    rows = await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT)
+                    rows = [*await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT), *await self._followers(leases)]
                     await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken], leases)
                 due = await self._store.next_due()
             except StoreError as error:
                 log.warning("channel %s cannot read what is parked: %s", self.name, error)
                 due = None
-            wait = 1.0 if due is None else min(1.0, max(0.001, (due - self._clock.wall_ms()) / 1000))
-            await self._bell.wait(wait if not rows else max(wait, 0.005))
+            wait = 1.0 if due is None else (due - self._clock.wall_ms()) / 1000
+            await self._bell.wait(min(1.0, max(0.005, wait)))
+
+    async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
+        found: list[Parked] = []
+        while self._blocked.freed and len(found) < CREDIT:
+            handler, key, part = self._blocked.freed.pop()
+            if part in leases:
+                found += await self._store.followers(self.name, part, handler, key, FOLLOWERS)
+        return found
 
     async def _take_parked(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
         units = []

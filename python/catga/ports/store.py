@@ -183,7 +183,12 @@ class Store(Protocol):
 
     # Parked
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
-        """Rows whose time has come, oldest due first; a key's followers only when nothing before them waits."""
+        """Retries and scheduled messages whose time has come, oldest due first."""
+        ...
+
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """A key's blocked rows, in their order, as far as nothing else of the key waits before them: empty while its
+        head waits for a retry, or is a dead letter that blocks."""
         ...
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:

@@ -10,7 +10,7 @@ from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
+from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
 from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
 from catga.clock import Bell, Clock
@@ -157,9 +157,11 @@ class SqliteStore:
 
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
         """See the port."""
-        if self.names.unknown([channel]):
-            return []
-        return await self.database.read(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+        return self.database.read_here(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """See the port."""
+        return self.database.read_here(lambda connection: followers(connection, self.names, channel, part, handler, key, most))
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
@@ -173,7 +175,7 @@ class SqliteStore:
 
     async def next_due(self) -> int | None:
         """See the port."""
-        return await self.database.read(next_due)
+        return self.database.read_here(next_due)
 
     async def pending(self) -> int:
         """See the port; at most 3,000."""
