@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup lock clean
+BENCH_VENV := .venv-bench
+
+.PHONY: help setup lock clean bench bench-page
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}'
@@ -26,7 +28,19 @@ lock: ## resolve the dependencies anew into requirements/
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group pyproject.toml:dev --group pyproject.toml:bench pyproject.toml -o requirements/bench.lock
 	cargo update --workspace
 
+$(BENCH_VENV)/.installed: requirements/bench.lock $(STAMP)
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	@cmp -s $< $(BENCH_VENV)/.lock || { $(BENCH_VENV)/bin/pip install --quiet --require-hashes -r $< && cp $< $(BENCH_VENV)/.lock; }
+	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(BENCH_VENV)/bin/maturin develop --release --locked --quiet
+	@touch $@
+
+bench: $(BENCH_VENV)/.installed ## measure us and the peers side by side; fails where a bar is short (about 5 minutes)
+	@$(BENCH_VENV)/bin/python -m benches
+
+bench-page: $(BENCH_VENV)/.installed ## write docs/benchmarks.md from the last run
+	@$(BENCH_VENV)/bin/python -m benches --page
+
 clean: ## remove what was built
-	rm -rf $(VENV) target dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) target dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find python tests benches examples -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/catga/_core*.so
