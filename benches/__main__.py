@@ -4,14 +4,14 @@ import logging
 import sys
 from pathlib import Path
 
-from benches import mediator
+from benches import mediator, pipeline
 from benches.bars import BARS
 from benches.report import Run, head, load, page, save, show
 from benches.runner import Bar, Group, Measured, measure
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-GROUPS: list[Group] = [*mediator.GROUPS]
+GROUPS: list[Group] = [*mediator.GROUPS, *pipeline.GROUPS]
 
 
 def main(arguments: list[str]) -> int:

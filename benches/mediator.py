@@ -102,7 +102,9 @@ def sending(send: Callable[[Any], Awaitable[Any]], message: Any) -> Callable[[in
     return timed
 
 
-def looking_up(table: dict[type[Any], Callable[[Any], Awaitable[Any]]], message: Any) -> Callable[[int], Awaitable[None]]:
+def looking_up(
+    table: dict[type[Any], Callable[[Any], Awaitable[Any]]], message: Any
+) -> Callable[[int], Awaitable[None]]:
     """The same loop over the dict."""
 
     async def timed(count: int) -> None:
@@ -126,7 +128,12 @@ async def send_rows() -> AsyncIterator[Sequence[Row]]:
             Row("catga send, Context, make and publish", sending(making.send, Publishing(1)), COUNT),
             Row("catga publish, one handler", sending(app.publish, Happened(1)), COUNT // 4),
         ]
-        async with mediatr_mediator(0) as mediatr, diator_mediator(0) as diator, cqrs_mediator(0) as cqrs, bubus_dispatch() as bubus:
+        async with (
+            mediatr_mediator(0) as mediatr,
+            diator_mediator(0) as diator,
+            cqrs_mediator(0) as cqrs,
+            bubus_dispatch() as bubus,
+        ):
             rows += [
                 Row("mediatr send_async", sending(*mediatr), COUNT // 10),
                 Row("diator send", sending(*diator), COUNT // 10),

@@ -123,9 +123,11 @@ async def cqrs_stacked() -> AsyncIterator[Peer]:
     """python-cqrs with stamina's retry and asyncio.timeout as its middleware."""
 
     async def retrying(request: Any, handle: Callable[[Any], Awaitable[Any]]) -> Any:
+        reply = None
         async for attempt in stamina.retry_context(on=ValueError, attempts=3):
             with attempt:
-                return await handle(request)
+                reply = await handle(request)
+        return reply
 
     async def limited(request: Any, handle: Callable[[Any], Awaitable[Any]]) -> Any:
         async with asyncio.timeout(5):

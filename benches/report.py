@@ -22,7 +22,8 @@ except ImportError:
     rich = None  # type: ignore[assignment]
 
 PEERS = (
-    "uvloop mediatr diator python-cqrs bubus janus culsans uuid_utils tenacity stamina aiobreaker aiolimiter msgspec".split()
+    *("uvloop", "mediatr", "diator", "python-cqrs", "bubus", "janus", "culsans", "uuid_utils"),
+    *("tenacity", "stamina", "aiobreaker", "aiolimiter", "msgspec"),
 )
 
 
@@ -36,8 +37,15 @@ class Run(msgspec.Struct, frozen=True):
 
 def head() -> dict[str, str]:
     """What a figure means nothing without."""
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
-    flags = [flag for flag in (sysconfig.get_config_var("CONFIG_ARGS") or "").replace("'", "").split() if flag.startswith("--") and "=" not in flag]
+    cpu = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    flags = [
+        flag
+        for flag in (sysconfig.get_config_var("CONFIG_ARGS") or "").replace("'", "").split()
+        if flag.startswith("--") and "=" not in flag
+    ]
     return {
         "catga": " ".join(f"{name}={value}" for name, value in build_info().items()),
         "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
@@ -50,7 +58,7 @@ def head() -> dict[str, str]:
 
 
 def tables(rows: Sequence[Measured]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """(title, lines) for each group: a column for each loop, best and middle, and how many times the best of the table."""
+    """(title, lines) for each group: a column for each loop with best and middle, and the ratio to the best row."""
     made = []
     for (group, unit), found in groupby(rows, key=lambda row: (row.group, row.unit)):
         kept = list(found)
@@ -60,7 +68,13 @@ def tables(rows: Sequence[Measured]) -> list[tuple[str, list[tuple[str, ...]]]]:
         for name in dict.fromkeys(row.name for row in kept):
             cells = {row.loop: row for row in kept if row.name == name}
             last = cells.get(loops[-1])
-            lines.append((name, *(_cell(cells.get(loop)) for loop in loops), f"{last.minimum / best:.2f}" if last and best else "-"))
+            lines.append(
+                (
+                    name,
+                    *(_cell(cells.get(loop)) for loop in loops),
+                    f"{last.minimum / best:.2f}" if last and best else "-",
+                )
+            )
         made.append((group, lines))
     return made
 
@@ -87,7 +101,10 @@ def page(run: Run) -> str:
     """docs/benchmarks.md."""
     parts = [_INTRODUCTION, "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in run.head.items()), ""]
     parts += ["## Bars", "", "| bar | ratio | goal | |", "|---|--:|--:|---|"]
-    parts += [f"| {bar.name} | {'-' if bar.ratio is None else f'{bar.ratio:.3g}'} | {bar.goal:g} | {bar.outcome} |" for bar in run.bars]
+    parts += [
+        f"| {bar.name} | {'-' if bar.ratio is None else f'{bar.ratio:.3g}'} | {bar.goal:g} | {bar.outcome} |"
+        for bar in run.bars
+    ]
     for title, lines in tables(run.rows):
         parts += ["", f"## {title[0].upper()}{title[1:]}", "", _line(lines[0]), "|---|" + "--:|" * (len(lines[0]) - 1)]
         parts += [_line(line) for line in lines[1:]]

@@ -1,4 +1,4 @@
-"""The runner: rows of a group are timed in turn, round after round, so that a slow minute of the machine hits all alike."""
+"""Rows of a group are timed in turn, round after round, so that a slow minute of the machine hits all alike."""
 
 import asyncio
 import gc
@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 import uvloop
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
 BOTH = ("asyncio", "uvloop")
 ROUNDS = 9
 
