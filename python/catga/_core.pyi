@@ -4,6 +4,7 @@ Times are integers in the unit the parameter names; nothing here reads a clock o
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from types import GenericAlias
 from typing import Any, Generic, Literal, TypeVar, final
 
 T = TypeVar("T")
@@ -17,7 +18,14 @@ class Lanes(Generic[T]):
     """Bounded, prioritised dispatch: 8 priorities (0 first), one item in flight per key, owned by one thread.
 
     Without a key an item has no order. With one, items of that key leave in the order they came, one at a time: the
-    next leaves after ``done(key)``. A key's lane is ranked by the priority of its head.
+    next leaves after ``done(key)``. A key's lane is ranked by the priority of its head, and goes behind what is ready
+    already: keys take turns.
+
+    ``strict`` ranks by priority alone. Otherwise an item rises one level per ``aging_ms`` it has been ready: one of
+    priority p, ready at t, is overtaken by nothing that becomes ready at t + p * aging_ms or later.
+
+    ``drop_oldest`` gives up the oldest queued item of the least urgent priority (the priority it was put with); a
+    newcomer less urgent than everything queued is itself that item. ``drop_newest`` gives up the newcomer.
     """
 
     def __new__(
@@ -29,15 +37,17 @@ class Lanes(Generic[T]):
         aging_ms: int = 1000,
     ) -> Lanes[T]: ...
     def put(self, item: T, key: bytes | None, priority: int, now_ms: int) -> tuple[bool, T | None]:
-        """(accepted, dropped). ``block`` and ``reject`` both answer (False, None) when full: the caller waits or raises."""
+        """(accepted, dropped). When full, ``block`` and ``reject`` answer (False, None): the caller waits or raises."""
     def put_many(
         self, items: Sequence[T], keys: Sequence[bytes | None] | None, priorities: bytes | int, now_ms: int
     ) -> tuple[int, list[T]]:
-        """(how many of the first items were accepted, what was dropped)."""
+        """(how many were accepted, what was dropped). ``block`` and ``reject`` accept the first ones and leave the rest
+        to the caller; what a dropping policy did not accept is in the list, and need not be the last ones."""
     def drain(self, most: int, now_ms: int) -> list[T]:
         """Up to ``most`` items that may run now, best first; their keys are in flight from here on."""
     def done(self, key: bytes) -> bool:
-        """The key's item in flight has ended; True where another of that key is now ready."""
+        """The key's item in flight has ended; True where another of that key is now ready. It counts as ready since the
+        latest ``now_ms`` of a put or a drain. A key that is not in flight is no error."""
     def done_many(self, keys: Sequence[bytes | None]) -> int:
         """As ``done`` for each key that is not None; how many lanes became ready."""
     def ready(self) -> int:
@@ -45,8 +55,11 @@ class Lanes(Generic[T]):
     def clear(self) -> list[T]:
         """Everything still queued, in order of arrival; in-flight keys are forgotten."""
     def statistics(self) -> dict[str, int | list[int]]:
-        """queued, ready, in_flight, capacity, accepted, rejected, dropped, drained, oldest_ms (since put), by_priority."""
-    def __len__(self) -> int: ...
+        """queued, ready, in_flight (keys), capacity, accepted, rejected (by ``reject``), dropped (with newcomers),
+        drained, oldest_ms (how long the oldest had waited at the latest ``now_ms``; 0 when empty), by_priority."""
+    def __len__(self) -> int:
+        """How many items are queued, ready or not."""
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
 # -- ring -------------------------------------------------------------------------------------------------------------
 
@@ -59,14 +72,17 @@ class Ring(Generic[T]):
 
     def __new__(cls, capacity: int, wake: Callable[[], object]) -> Ring[T]: ...
     def push(self, item: T) -> bool:
-        """False when the ring is full or closed."""
+        """False when the ring is full or closed. What ``wake`` raises comes out here: the item is in the ring, and the
+        next push wakes again."""
     def drain(self, most: int) -> list[T]:
-        """Up to ``most`` items in order. When fewer than ``most`` came back the ring is idle and the next push wakes."""
+        """Up to ``most`` items in order. When fewer than ``most`` came back the ring is idle and the next push wakes;
+        when ``most`` did, nothing wakes and the caller has to come back. ``drain(0)`` changes nothing."""
     def close(self) -> None:
         """No more pushes; what is in the ring can still be drained."""
     @property
     def closed(self) -> bool: ...
     def __len__(self) -> int: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
 # -- timing wheel -----------------------------------------------------------------------------------------------------
 
@@ -75,6 +91,7 @@ class Wheel(Generic[T]):
     """Hierarchical timing wheel: 1 ms, 6 levels of 64 slots, FIFO among equal deadlines."""
 
     def __new__(cls, now_ms: int) -> Wheel[T]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def insert(self, deadline_ms: int, item: T) -> int:
         """A key for ``cancel`` and ``reset``; never reused while the wheel lives.
 
@@ -100,17 +117,23 @@ class Wheel(Generic[T]):
 
 @final
 class Batcher(Generic[T]):
-    """Closes a batch by count, by bytes, or by the age of its oldest item (never restarted by a later one)."""
+    """Closes a batch by count, by bytes, or by the age of its oldest item (never restarted by a later one).
+
+    An item that would carry the open batch past ``size`` bytes closes it and begins the next: only a batch of one item
+    is ever larger.
+    """
 
     def __new__(cls, count: int, size: int, age_ms: int) -> Batcher[T]: ...
     def add(self, item: T, size: int, key: bytes | None, now_ms: int) -> bool:
-        """True when a batch is ready to ``take``."""
+        """True when a batch is ready to ``take``; there may be more than one."""
     def take(self, now_ms: int, *, force: bool = False) -> list[list[T]] | None:
-        """The oldest closed batch (or, with ``force``, the open one) as runs of consecutive items per key; None where
-        none is ready. Items without a key form one run; runs are ordered by their first item."""
+        """The oldest closed batch (with ``force``, the open one where none is closed) as one run per key, each in
+        order; None where none is ready. Items without a key form one run; runs are ordered by their first item."""
     def deadline(self) -> int | None:
         """When the open batch closes by age; None when it is empty."""
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Everything added and not yet taken."""
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
 # -- frames -----------------------------------------------------------------------------------------------------------
 
@@ -122,6 +145,7 @@ class FrameError(ValueError):
     """Bytes that are no frame: ``code`` (a stable ``CTG-`` code), ``offset``."""
 
     def __new__(cls, message: object, code: str, offset: int) -> FrameError: ...
+    def __init__(self, message: object, code: str, offset: int) -> None: ...
     @property
     def code(self) -> str: ...
     @property
@@ -146,7 +170,7 @@ def pack(
     """The frame of one message; what ``unpack`` would refuse is refused here first, as a ``FrameError``."""
 
 def unpack(frame: bytes | bytearray | memoryview, max_bytes: int = 16777216) -> Unpacked:
-    """One whole frame. A payload above 4 KiB is a memoryview of ``frame``, a smaller one a copy.
+    """One whole frame. A payload above 8 KiB is a memoryview of ``frame``, a smaller one a copy.
 
     Where ``frame`` is no ``bytes``, the view is of a copy of it: its owner may reuse or resize it at once.
     """
@@ -175,7 +199,7 @@ class Ids:
     def many(self, count: int, now_ms: int) -> list[bytes]:
         """At most 2**20 in one call."""
     def reseed(self, seed: int) -> None:
-        """After a fork: parent and child must never give the same id."""
+        """After a fork, with a seed of the child's own: parent and child must never give the same id."""
 
 @final
 class Snowflake:

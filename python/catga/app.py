@@ -205,6 +205,11 @@ class Catga(Router):
         """Counts of what this instance has done; cheap enough to ask every second."""
         return self._alive().statistics()
 
+    async def settled(self) -> None:
+        """Waits until nothing is left to do: every message of the store (of all instances), or of this process's queue,
+        has been handled or is a dead letter. What is scheduled for later does not count."""
+        await self._alive().settled()
+
     # -- for contexts -------------------------------------------------------------------------------------------------
 
     def later(self, message: Command[Any] | Event, delay: float | None, at: datetime | None) -> Later:

@@ -30,7 +30,12 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     due_ms: int
     deadline_ms: int
     key: bytes | None
-    headers: dict[str, str]
+    ext: bytes | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its sender put beside the message; decoded when asked for."""
+        return msgspec.msgpack.decode(self.ext, type=dict[str, str]) if self.ext else {}
 
     @property
     def deadline(self) -> datetime | None:
@@ -55,9 +60,6 @@ class Form(msgspec.Struct, eq=False):
     key: Callable[[Any], bytes | None]
     decoder: msgspec.msgpack.Decoder[Any]
     upcasts: dict[int, Upcast]
-
-
-NO_HEADERS: Final[dict[str, str]] = {}
 
 
 class Codec:
@@ -104,7 +106,7 @@ class Codec:
             raise UnknownMessageType(f"no message is named {name!r} here", why=f"known are: {', '.join(sorted(self._names)) or '(none)'}", fix="deploy the app that knows it, or add it to aliases= of the class it became") from None
 
     def encode(
-        self, message: Message, id: bytes, created_ms: int, due_ms: int = 0, deadline_ms: int = 0, headers: dict[str, str] | None = None, priority: int | None = None
+        self, message: Message, id: bytes, created_ms: int, due_ms: int = 0, deadline_ms: int = 0, ext: bytes | None = None, priority: int | None = None
     ) -> Outgoing:
         """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
         form = self._forms.get(message.__class__) or self.form(message.__class__)
@@ -114,7 +116,6 @@ class Codec:
         payload = self._encode(message)
         if len(payload) > self._max_bytes:
             raise TooLarge(f"{form.name} is {len(payload):,} bytes", why=f"the limit is {self._max_bytes:,}", fix="send a reference to the data instead, or raise max_bytes")
-        ext = self._encode(headers) if headers else None
         frame = _core.pack(form.kind, MSGPACK, rank, form.version, id, created_ms, due, deadline_ms, form.name, key, ext, payload)
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, rank, due, frame)
@@ -139,13 +140,17 @@ class Codec:
             except Exception as error:
                 found.append(error)
                 continue
-            headers = msgspec.msgpack.decode(ext, type=dict[str, str]) if ext else NO_HEADERS
-            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, headers), form))
+            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext), form))
         return found
 
     def encode_value(self, value: Any) -> bytes:
         """A reply or a note, as it is stored."""
         return self._encode(value)
+
+
+def caused_by(id: bytes) -> bytes:
+    """The headers that name the message whose handling sent this one: the msgpack of {"cause": id in hexadecimal}."""
+    return b"\x81\xa5cause\xd9\x20" + id.hex().encode()
 
 
 def _lift(form: Form, version: int, payload: Any) -> Message:

@@ -39,10 +39,11 @@
     └── DeliveryError
         ├── Poison                    CTG-5001
         ├── OutsideWindow             CTG-5002
-        └── RemoteError               CTG-5003
+        ├── RemoteError               CTG-5003
+        └── ItemsFailed               CTG-5004
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -296,3 +297,13 @@ class RemoteError(DeliveryError):
     def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:  # noqa: A002
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
+
+
+class ItemsFailed(DeliveryError):
+    """Raised by a batch handler to say which items failed (index to error); the rest is run again without them."""
+
+    code = "CTG-5004"
+
+    def __init__(self, failed: Mapping[int, Exception]) -> None:
+        super().__init__(f"{len(failed)} items of the batch failed")
+        self.failed = dict(failed)

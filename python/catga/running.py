@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from catga.backends import open_backend
+from catga.clock import sleep
 from catga.context import Context, Later
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
@@ -109,6 +110,11 @@ class Running:
             return await self.delivery.cancel(id)
         key = self._scheduled.pop(id, None)
         return key is not None and self.timers.cancel(key)
+
+    async def settled(self) -> None:
+        """Polls the store every 10 ms; inside one process, the queue."""
+        while await self.delivery.pending() if self.delivery is not None else self._local.busy():
+            await sleep(self._app.clock, 0.01)
 
     def holds_lock(self, ctx: Context) -> bool:
         """Whether this context's handler is inside a `Connection` transaction."""

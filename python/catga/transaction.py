@@ -16,7 +16,7 @@ class Statement(msgspec.Struct, frozen=True, gc=False):
     expect: int | None = None
 
 
-class Transaction:
+class Transaction(msgspec.Struct, gc=False, eq=False):
     """Collects what a handler writes. The statements run together, as one savepoint of a commit shared with other
     handlers, after the handler has returned: all of them take effect once, or none.
 
@@ -25,11 +25,9 @@ class Transaction:
     ...     tx.execute("update stock set left = left - 1 where sku = ? and left > 0", cmd.sku, expect=1)
     """
 
-    __slots__ = ("_fetch", "statements")
-
-    def __init__(self, fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]) -> None:
-        self._fetch = fetch
-        self.statements: list[Statement] = []
+    # Not tracked by the garbage collector: it holds plain values and the store, and nothing of those points back.
+    _fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]
+    statements: list[Statement] = []
 
     def execute(self, sql: str, /, *args: Any, expect: int | None = None) -> None:
         """Adds a statement. Where `expect` is given and another number of rows is touched, the whole handler is rolled

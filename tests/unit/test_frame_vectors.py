@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-
-from catga._core import FrameError, crc32c, pack, unpack
 from tests.property.models.frame import Frame
 from tests.property.models.frame import crc32c as slow_crc32c
+
+from catga._core import FrameError, crc32c, pack, unpack
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -23,7 +23,7 @@ VECTORS = {
         1_767_225_600_000,
         1_767_225_660_000,
         1_767_229_200_000,
-        "orders.пла́ced.订单",  # noqa: RUF001 - several scripts on purpose
+        "orders.пла́ced.订单",
         b"customer-\x00\xff",
         b"\x81\xa1a\x01",
         bytes(range(256)),

@@ -7,15 +7,17 @@ from typing import Any
 
 from catga import _core
 from catga.clock import Bell, Clock
+from catga.context import Context
+from catga.delivery.batches import BatchLane
 from catga.delivery.blocked import Blocked
 from catga.delivery.committer import Committer
-from catga.delivery.failures import Failures, undeliverable
+from catga.delivery.failures import Failures, outside_window, undeliverable
 from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, Codec, Envelope
-from catga.errors import Conflict, OutcomeUnknown, OutsideWindow, Poison, StoreError
+from catga.envelope import DAY_MS, Codec
+from catga.errors import Conflict, OutcomeUnknown, Poison, StoreError
 from catga.ports.messages import Delivery, Lease
-from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Store, Unit
+from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
 log = logging.getLogger("catga.delivery")
@@ -28,6 +30,9 @@ POISON = 3
 """Times a process may end while it works on one message alone."""
 CONFLICTS = 10
 """Times a handler is run again at once because `expect=` was not met."""
+
+
+Finished = tuple[Work, Unit, Parked | None, Context | None]
 
 
 class Channel:
@@ -66,13 +71,14 @@ class Channel:
         self._recorder = recorder
         self._lanes: _core.Lanes[Work] = _core.Lanes(CREDIT * 16)
         self._open = 0
-        self._finished: list[tuple[Work, Unit, Parked | None]] = []
+        self._finished: list[Finished] = []
         self._bell = Bell(clock)
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
         self._to_commit = asyncio.Event()
         self._blocked = Blocked()
         self._tasks: list[asyncio.Task[None]] = []
+        self._batches = {target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None}
         self._stopping = False
         self._rewind = False
         self._alone = False
@@ -80,7 +86,7 @@ class Channel:
 
     async def start(self) -> None:
         """Begins to take work."""
-        loops = [self._receive(), self._commits(), self._retries(), *(self._work() for _ in range(self._concurrency))]
+        loops = [self._receive(), self._commits(), self._retries(), *(lane.work() for lane in self._batches.values()), *(self._work() for _ in range(self._concurrency))]
         self._tasks = [asyncio.create_task(loop, name=f"catga-{self.name}-{n}") for n, loop in enumerate(loops)]
 
     async def stop(self, deadline: float) -> None:
@@ -88,8 +94,7 @@ class Channel:
         self._stopping = True
         self._room.set()
         self._bell.ring()
-        for work in self._lanes.clear():
-            self._drop(work)
+        self._drop_all(self._queued())
         while self._open and (left := deadline - self._clock.monotonic()) > 0:
             await self._bell.wait(min(left, 0.05))
         for task in self._tasks:
@@ -108,6 +113,7 @@ class Channel:
         while not self._stopping:
             room = CREDIT - self._open
             if room < CREDIT // 4 or (self._rewind and self._open):
+                self._hurry()
                 self._room.clear()
                 await self._room.wait()
                 continue
@@ -116,8 +122,10 @@ class Channel:
                 self._consumer.rewind()
             try:
                 deliveries = await self._consumer.receive(room, 1.0)
-                if not deliveries or self._stopping:
+                if self._stopping:
                     continue
+                if self._batches and self._consumer.congested():
+                    self._hurry()
                 # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
                 for delivery in deliveries:
                     if delivery.suspect:
@@ -128,6 +136,11 @@ class Channel:
             except StoreError as error:
                 log.warning("channel %s cannot receive: %s", self.name, error)
                 await self._bell.wait(0.5)
+
+    def _hurry(self) -> None:
+        """Lists that wait for company hold what others need: they are closed now."""
+        for lane in self._batches.values():
+            lane.hurry()
 
     async def _take_alone(self, delivery: Delivery) -> None:
         """After a crash: one by one, so that the one that kills the process is known from its neighbours."""
@@ -152,65 +165,79 @@ class Channel:
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
         self._open += len(deliveries)
-        decoded = self._codec.decode([delivery.frame for delivery in deliveries])
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
-        keys, found = [], []
-        for delivery, item in zip(deliveries, decoded, strict=True):
-            if item.__class__ is tuple:
-                message, envelope, _ = item
-                targets = self._targets.get(message.__class__, ())
-                day = envelope.day
-                keys += [(day, target.id, envelope.id) for target in targets]
-                found.append((delivery, message, envelope, targets))
-            else:
+        wanted: dict[tuple[int, str], list[bytes]] = {}
+        found = []
+        for delivery, item in zip(deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True):
+            if isinstance(item, Exception):
                 self._bury(delivery, item)
-        marks = await self._store.marks(keys) if keys else {}
+                continue
+            message, envelope, _ = item
+            targets = self._targets.get(message.__class__, ())
+            day = envelope.due_ms // DAY_MS
+            for target in targets:
+                group = wanted.get((day, target.id))
+                if group is None:
+                    group = wanted[day, target.id] = []
+                group.append(envelope.id)
+            found.append((delivery, message, envelope, targets, day))
+        known = await self._store.known(wanted)
         works: list[Work] = []
-        for delivery, message, envelope, targets in found:
-            wanted = [target for target in targets if not marks or (envelope.day, target.id, envelope.id) not in marks]
-            if len(wanted) < len(targets):
-                self._recorder.redelivered(len(targets) - len(wanted))
-            if not wanted:
+        for delivery, message, envelope, targets, day in found:
+            if known:
+                fresh = [target for target in targets if (target.id, envelope.id) not in known]
+                self._recorder.redelivered(len(targets) - len(fresh))
+                targets = fresh
+            if not targets:
                 self._settle_only(delivery)
                 continue
-            arrival = Arrival(delivery, len(wanted))
+            arrival = Arrival(delivery, len(targets))
             key = envelope.key
-            for target in wanted:
-                lane = target.lane + key if key is not None else None
-                works.append(Work(target, message, envelope, self.name, delivery.part, delivery.frame, lane, arrival))
-            if condemned is not None or envelope.day < oldest:
-                error = condemned or OutsideWindow("older than the dedupe window", where=f"message {envelope.id.hex()}", why="whether it was handled before can no longer be known", fix="replay it if it was not")
-                for work in works[-len(wanted) :]:
+            error = condemned if day >= oldest else outside_window(envelope)
+            for target in targets:
+                work = Work(target, message, envelope, self.name, delivery.part, delivery.frame, None if key is None else target.lane + key, arrival)
+                if error is None:
+                    works.append(work)
+                else:
                     self._fail(work, error)
-                del works[-len(wanted) :]
         self._put(works)
 
     def _put(self, works: Sequence[Work]) -> None:
+        if self._batches:
+            for work in works:
+                if work.target.id in self._batches:
+                    self._batches[work.target.id].add(work)
+            works = [work for work in works if work.target.id not in self._batches]
         if not works:
             return
-        self._lanes.put_many(works, [work.lane for work in works], bytes([work.envelope.priority for work in works]), self._clock.wall_ms())
+        lanes, priorities = [work.lane for work in works], bytes([work.envelope.priority for work in works])
+        self._lanes.put_many(works, lanes, priorities, self._clock.wall_ms())
         self._ready.set()
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        count = 0
         while True:
-            ready = self._lanes.drain(1, self._clock.wall_ms())
-            if not ready:
-                self._ready.clear()
-                await self._ready.wait()
-                continue
-            work = ready[0]
-            if self._blocked.holds(work):
-                self._finish(work, *self._failures.blocked(work))
+            now = self._clock.wall_ms()
+            for _ in range(SLICE):
+                if not (ready := self._lanes.drain(1, now)):
+                    break
+                work = ready[0]
+                if self._blocked.holds(work):
+                    self._finish(work, *self._failures.blocked(work))
+                else:
+                    await self._attempt(work)
             else:
-                await self._attempt(work)
-            if (count := count + 1) % SLICE == 0:
                 await asyncio.sleep(0)
+                continue
+            self._ready.clear()
+            await self._ready.wait()
 
     async def _attempt(self, work: Work) -> None:
         try:
+            if work.target.writes:
+                await self._alone_in_store(work)
+                return
             ctx, reply = await self._runner.run(work)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -229,20 +256,89 @@ class Channel:
             except Exception as error:
                 self._fail(work, error)
             else:
-                self._finish(work, unit, None)
+                self._finish(work, unit, None, ctx)
+
+    async def _alone_in_store(self, work: Work) -> None:
+        def unit_of(result: tuple[Context, Any]) -> Unit:
+            return self._fenced(work, self._runner.unit(work, *result))
+
+        (ctx, _), unit, outcome = await self._store.exclusive(lambda connection: self._runner.run_alone(work, connection), unit_of)
+        await self._ended([(work, unit, None, ctx)], [outcome])
 
     def _fail(self, work: Work, error: BaseException) -> None:
         self._finish(work, *self._failures.unit(work, error))
 
-    def _finish(self, work: Work, unit: Unit, parks: Parked | None) -> None:
-        lease = self._lease(work.part)
+    def _finish(self, work: Work, unit: Unit, parks: Parked | None, ctx: Context | None = None) -> None:
+        self._finished.append((work, self._fenced(work, unit), parks, ctx))
+        self._to_commit.set()
+
+    def _fenced(self, work: Work, unit: Unit) -> Unit:
+        """Under the lease of its part; settled with it where this is the message's last handler and one commit can do
+        both."""
+        lease = self._consumer.lease_of(work.part)
         if lease is not None:
             unit.leases = (lease,)
         arrival = work.arrival
-        if arrival is not None and arrival.left == 1 and self._colocated:
+        if self._colocated and arrival is not None and arrival.left == 1:
             unit.settle = (arrival.delivery.token,)
-        self._finished.append((work, unit, parks))
-        self._to_commit.set()
+        return unit
+
+    def _fenced_batch(self, works: Sequence[Work], unit: Unit) -> Unit:
+        """As `_fenced`, for all parts of a list."""
+        ones = [self._fenced(work, Unit()) for work in works]
+        unit.leases = {lease for one in ones for lease in one.leases}
+        unit.settle = {token for one in ones for token in one.settle}
+        return unit
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def _batch_lane(self, target: Target) -> BatchLane:
+        return BatchLane(
+            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, drop=self._drop_batch
+        )
+
+    async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
+        self._fenced_batch(works, unit)
+        while True:
+            try:
+                (outcome,) = await self._committer.submit([unit])
+            except OutcomeUnknown as error:
+                log.warning("channel %s: %s", self.name, error)
+                self._rewind = True
+                return Outcome(Commit.STALE)
+            except StoreError as error:
+                log.warning("channel %s cannot commit: %s", self.name, error)
+                await self._bell.wait(0.5)
+            else:
+                return outcome
+
+    async def _batch_done(self, unit: Unit, works: Sequence[Work]) -> None:
+        settled: list[Any] = []
+        late: list[Delivery] = []
+        self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
+        for work in works:
+            if work.parked is not None:
+                self._track(work, None)
+            self._close(work, unit, settled, late)
+        await self._closed(settled, late)
+
+    async def _fail_item(self, work: Work, error: Exception) -> None:
+        await self._park_item(work, *self._failures.unit(work, error))
+
+    async def _block_item(self, work: Work) -> None:
+        await self._park_item(work, *self._failures.blocked(work))
+
+    async def _park_item(self, work: Work, unit: Unit, parks: Parked) -> None:
+        outcome = await self._commit_batch(unit, [work])
+        if outcome.commit is Commit.STALE:
+            self._drop_batch([work])
+        else:
+            await self._ended([(work, unit, parks, None)], [outcome])
+
+    def _drop_batch(self, works: Sequence[Work]) -> None:
+        # Some of these parts are still ours: what they hold is read again.
+        self._rewind = self._rewind or not self._stopping
+        self._drop_all(works)
 
     # -- commit -------------------------------------------------------------------------------------------------------
 
@@ -252,13 +348,12 @@ class Channel:
             self._to_commit.clear()
             group, self._finished = self._finished, []
             try:
-                outcomes = await self._committer.submit([unit for _, unit, _ in group])
+                outcomes = await self._committer.submit([unit for _, unit, _, _ in group])
             except OutcomeUnknown as error:
                 # Whatever waits behind these in memory would overtake them: everything is read again, in order.
                 log.warning("channel %s: %s", self.name, error)
                 self._rewind = True
-                for work in (*self._lanes.clear(), *(work for work, _, _ in group)):
-                    self._drop(work)
+                self._drop_all([*self._queued(), *(work for work, _, _, _ in group)])
                 continue
             except StoreError as error:
                 # Nothing was written and nothing is lost: the same units are tried again.
@@ -269,14 +364,21 @@ class Channel:
                 continue
             await self._ended(group, outcomes)
 
-    async def _ended(self, group: Sequence[tuple[Work, Unit, Parked | None]], outcomes: Sequence[Outcome]) -> None:
+    async def _ended(self, group: Sequence[Finished], outcomes: Sequence[Outcome]) -> None:
         lanes: list[bytes | None] = []
         settled: list[Any] = []
-        late: list[Arrival] = []
-        for (work, unit, parks), outcome in zip(group, outcomes, strict=True):
+        late: list[Delivery] = []
+        dues: list[int] = []
+        for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
+            if ctx is not None and ctx._stack is not None:
+                await ctx._stack.aclose()
             if outcome is COMMITTED:
-                self._recorder.handled(work, parks)
-                self._track(work, parks)
+                if parks is None:
+                    dues.append(work.envelope.due_ms)
+                else:
+                    self._recorder.parked(parks)
+                if parks is not None or work.parked is not None:
+                    self._track(work, parks)
             elif outcome.commit is Commit.FAILED:
                 self._again(work, outcome)
                 continue
@@ -287,23 +389,30 @@ class Channel:
                 self._drop(work)
                 continue
             lanes.append(work.lane)
-            arrival = work.arrival
-            if arrival is None:
-                self._taken.discard((work.target.id, work.envelope.id))
-                self._open -= 1
-                continue
-            arrival.left -= 1
-            if unit.settle:
-                settled += unit.settle
-                self._open -= 1
-            elif arrival.left == 0:
-                late.append(arrival)
-        if settled:
-            self._consumer.settled(settled)
+            self._close(work, unit, settled, late)
+        self._recorder.handled(dues, self._clock.wall_ms())
         if self._lanes.done_many(lanes):
             self._ready.set()
+        await self._closed(settled, late)
+
+    def _close(self, work: Work, unit: Unit, settled: list[Any], late: list[Delivery]) -> None:
+        arrival = work.arrival
+        if arrival is None:
+            self._taken.discard((work.target.id, work.envelope.id))
+            self._open -= 1
+            return
+        arrival.left -= 1
+        if arrival.delivery.token in unit.settle:
+            settled.append(arrival.delivery.token)
+            self._open -= 1
+        elif arrival.left == 0:
+            late.append(arrival.delivery)
+
+    async def _closed(self, settled: list[Any], late: list[Delivery]) -> None:
+        if settled:
+            self._consumer.settled(settled)
         if late:
-            await self._settle([arrival.delivery for arrival in late])
+            await self._settle(late)
         self._room.set()
         if self._stopping:
             self._bell.ring()
@@ -325,8 +434,7 @@ class Channel:
     def _track(self, work: Work, parks: Parked | None) -> None:
         waits = parks is not None and parks.key is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
         self._blocked.change(work, waits, work.parked is not None)
-        if parks is not None or work.parked is not None:
-            self._bell.ring()
+        self._bell.ring()
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:
@@ -380,8 +488,12 @@ class Channel:
                 self._open -= 1
         self._room.set()
 
-    def _lease(self, part: int) -> Lease | None:
-        return self._consumer.lease_of(part)
+    def _drop_all(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._drop(work)
+
+    def _queued(self) -> list[Work]:
+        return [*self._lanes.clear(), *(work for lane in self._batches.values() for work in lane.clear())]
 
     def _leases(self, part: int) -> tuple[Lease, ...]:
         lease = self._consumer.lease_of(part)

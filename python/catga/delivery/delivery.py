@@ -40,7 +40,7 @@ class Delivery:
         self._concurrency = concurrency
         self._window_days = window_days
         self._channels: list[Channel] = []
-        self.recorder = Recorder(app.clock)
+        self.recorder = Recorder()
         self.committer = Committer(store)
         self.outbox = Outbox(app, codec)
         self.direct = Direct(app, codec, store, self.committer, self.outbox)
@@ -94,6 +94,10 @@ class Delivery:
         """Whether a scheduled message was still waiting, and now never leaves."""
         (outcome,) = await self.committer.submit([Unit(unpark=[("", id)])])
         return outcome.commit.value == "committed"
+
+    async def pending(self) -> int:
+        """Messages of the store that are neither handled, dead nor scheduled for later."""
+        return await self._store.pending()
 
     def statistics(self) -> dict[str, Any]:
         """Counts, and what is open per channel."""

@@ -82,7 +82,8 @@ class Direct:
                 ctx._tx = connection
                 return await target.call(message, ctx)
 
-            return await self._store.exclusive(work, unit_of)
+            reply, _, outcome = await self._store.exclusive(work, unit_of)
+            return reply, outcome
         reply = await target.call(message, ctx)
         unit = unit_of(reply)
         (outcome,) = await self._committer.submit([unit])
@@ -96,8 +97,7 @@ class Direct:
             raise outcome.error
 
     async def _stored(self, target: Target, day: int, id: bytes) -> bytes | None:
-        key = (day, target.id, id)
-        mark = (await self._store.marks([key])).get(key)
+        mark = await self._store.mark(day, target.id, id)
         return None if mark is None else (mark.reply or b"\xc0")
 
 

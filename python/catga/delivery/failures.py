@@ -5,6 +5,7 @@ import msgspec
 
 from catga.clock import Clock, Entropy
 from catga.delivery.work import Work
+from catga.envelope import Envelope
 from catga.errors import CatgaError, DeadlineExceeded, OutsideWindow, Poison
 from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 
@@ -77,6 +78,11 @@ class Failures:
 def undeliverable(frame: bytes, id: bytes, channel: str, part: int, error: Exception) -> Parked:
     """A dead letter for bytes that no handler can be found for."""
     return Parked("", id, channel, part, None, ParkedState.DEAD, 0, frame, 0, 0, f"{_code(error)} {error}".strip())
+
+
+def outside_window(envelope: Envelope) -> OutsideWindow:
+    """Too old to know whether it was handled."""
+    return OutsideWindow("older than the dedupe window", where=f"message {envelope.id.hex()}", why="whether it was handled before can no longer be known", fix="replay it if it was not")
 
 
 def _code(error: BaseException) -> str:

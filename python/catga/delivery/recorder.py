@@ -1,30 +1,31 @@
 """What delivery counts; read when somebody asks, never pushed."""
 
+from collections.abc import Sequence
+
 from catga import _core
-from catga.clock import Clock
-from catga.delivery.work import Work
 from catga.ports.store import Parked, ParkedState
 
 
 class Recorder:
-    """Counts per app; durations are microseconds from acceptance to commit by the wall clock."""
+    """Counts per app; latency is from the due time to the commit, ms by the wall clock."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self.done = 0
         self.redeliveries = 0
         self.retries = 0
         self.dead = 0
         self.latency = _core.Histogram()
 
-    def handled(self, work: Work, parks: Parked | None) -> None:
-        """A commit has recorded what became of one message for one handler."""
-        if parks is None:
-            self.done += 1
-            self.latency.record(max(0, self._clock.wall_ms() - work.envelope.due_ms))
-        elif parks.state is ParkedState.DEAD:
+    def handled(self, dues_ms: Sequence[int], now_ms: int) -> None:
+        """Messages that took effect with a commit, by their due times."""
+        self.done += len(dues_ms)
+        self.latency.record_many([now_ms - due if now_ms > due else 0 for due in dues_ms])
+
+    def parked(self, row: Parked) -> None:
+        """A commit has recorded a failure."""
+        if row.state is ParkedState.DEAD:
             self.dead += 1
-        elif parks.state is ParkedState.RETRY:
+        elif row.state is ParkedState.RETRY:
             self.retries += 1
 
     def redelivered(self, count: int) -> None:

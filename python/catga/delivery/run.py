@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from catga.context import Context
-from catga.delivery.work import Work
-from catga.envelope import Codec
+from catga.context import Context, Later
+from catga.delivery.work import Target, Work
+from catga.envelope import Codec, caused_by
 from catga.errors import DeadlineExceeded, HandlerCancelled
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, Parked, ParkedState, Unit
 from catga.result import Err
-from catga.transaction import Row, Transaction
+from catga.transaction import Connection, Row, Transaction
 
 NOTHING: Sequence[Any] = ()
 
@@ -22,20 +22,16 @@ class Outbox:
         self._app = app
         self._codec = codec
 
-    def rows(self, out: Sequence[Any], cause: str | None) -> tuple[list[Outgoing], list[Parked]]:
+    def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
         """(rows to publish now, rows to park until their time)."""
         now = self._app.clock.wall_ms()
         publish, park = [], []
-        headers = {"cause": cause} if cause else None
+        ext = caused_by(cause) if cause else None
         for item in out:
-            later = item.__class__.__name__ == "Later"
-            message = item.message if later else item
-            id = item.id if later else self._app.ids.next(now)
-            row = self._codec.encode(message, id, now, item.due_ms if later else now, 0, headers)
-            if later:
-                park.append(scheduled(row))
+            if item.__class__ is Later:
+                park.append(scheduled(self._codec.encode(item.message, item.id, now, item.due_ms, 0, ext)))
             else:
-                publish.append(row)
+                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, 0, ext))
         return publish, park
 
 
@@ -58,17 +54,51 @@ class Runner:
         deadline = envelope.deadline_ms
         if deadline and self._app.clock.wall_ms() > deadline:
             raise DeadlineExceeded(f"{envelope.type} came after its deadline", where=f"message {envelope.id.hex()}", fix="nothing: its sender no longer wants it")
-        ctx = Context(self._app, None, Transaction(self._fetch), envelope, work.failures + 1, envelope.id)
-        tries = work.target.retry.immediate
-        while True:
+        ctx = Context(self._app, None, Transaction(self._fetch), envelope, 1 if work.parked is None else work.failures + 1, envelope.id)
+        if not work.target.retry.immediate:
             try:
                 return ctx, await work.target.call(work.message, ctx)
-            except work.target.retry.on:
-                if tries <= 0:
-                    raise
-                tries -= 1
-                ctx.attempt += 1
-                ctx._discard()
+            except BaseException:
+                await leave(ctx)
+                raise
+        return ctx, await self._tries(work.target, work.message, ctx)
+
+    async def run_alone(self, work: Work, connection: Connection) -> tuple[Context, Any]:
+        """As `run`, with the store's own connection; not retried in place: what it wrote is only undone with all of it."""
+        ctx = Context(self._app, None, connection, work.envelope, work.failures + 1, work.envelope.id)
+        return ctx, await work.target.call(work.message, ctx)
+
+    async def run_batch(self, target: Target, works: Sequence[Work]) -> tuple[Context, Any]:
+        """One call for a list of messages."""
+        ctx = Context(self._app, None, Transaction(self._fetch))
+        return ctx, await self._tries(target, [work.message for work in works], ctx)
+
+    async def _tries(self, target: Target, message: Any, ctx: Context) -> Any:
+        tries = target.retry.immediate
+        try:
+            while True:
+                try:
+                    return await target.call(message, ctx)
+                except target.retry.on:
+                    if tries <= 0:
+                        raise
+                    tries -= 1
+                    ctx.attempt += 1
+                    ctx._discard()
+        except BaseException:
+            await leave(ctx)
+            raise
+
+    def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
+        """What a list's success writes: everybody's mark with what the handler wrote."""
+        unit = Unit(
+            statements=ctx._tx.statements,
+            marks=[Mark(work.envelope.day, target.id, work.envelope.id, replace=work.parked is not None) for work in works],
+            unpark=[(target.id, work.envelope.id) for work in works if work.parked is not None],
+        )
+        if ctx._out is not None:
+            unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+        return unit
 
     def unit(self, work: Work, ctx: Context, reply: Any) -> Unit:
         """What a success writes: nothing but its mark where the reply is `Err`."""
@@ -76,12 +106,19 @@ class Runner:
         mark = Mark(envelope.day, work.target.id, envelope.id, replace=work.parked is not None)
         unit = Unit(marks=[mark])
         if reply.__class__ is not Err:
-            unit.statements = ctx._tx.statements
+            if isinstance(ctx._tx, Transaction):
+                unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id.hex())
+                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id)
         if work.parked is not None:
             unit.unpark = [(work.target.id, envelope.id)]
         return unit
+
+
+async def leave(ctx: Context) -> None:
+    """Ends what providers gave for this message alone."""
+    if ctx._stack is not None:
+        await ctx._stack.aclose()
 
 
 def own_cancellation(work: Work, error: BaseException) -> HandlerCancelled:

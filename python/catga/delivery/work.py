@@ -31,7 +31,7 @@ class Arrival(msgspec.Struct, eq=False, gc=False):
     left: int
 
 
-class Work(msgspec.Struct, eq=False):
+class Work(msgspec.Struct, eq=False, gc=False):
     """One message for one handler."""
 
     target: Target

@@ -69,6 +69,10 @@ class LocalQueue:
             await asyncio.wait(self._workers)
         return len(rest)
 
+    def busy(self) -> bool:
+        """Whether something is queued or being handled."""
+        return bool(self._workers) or len(self._lanes) > 0
+
     def statistics(self) -> dict[str, Any]:
         """The lanes' own counts."""
         return dict(self._lanes.statistics())

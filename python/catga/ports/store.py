@@ -1,14 +1,16 @@
 """The store port: one commit spans what handlers wrote, their marks, what they published and what is parked."""
 
 import enum
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.transport import Transport
-from catga.transaction import Row, Statement
+from catga.transaction import Connection, Row, Statement
+
+T = TypeVar("T")
 
 
 class MarkState(enum.IntEnum):
@@ -59,7 +61,7 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
     """Given by the store; followers of a key leave in this order."""
 
 
-class Unit(msgspec.Struct, eq=False):
+class Unit(msgspec.Struct, eq=False, gc=False):
     """What one handler's outcome writes: all of it, or nothing.
 
     `unpark` names the (handler, id) of parked rows this unit is the end of: where one is gone, somebody else has ended
@@ -72,8 +74,8 @@ class Unit(msgspec.Struct, eq=False):
     publish: Sequence[Outgoing] = ()
     park: Sequence[Parked] = ()
     unpark: Sequence[tuple[str, bytes]] = ()
-    settle: Sequence[Any] = ()
-    leases: Sequence[Lease] = ()
+    settle: Collection[Any] = ()
+    leases: Collection[Lease] = ()
 
 
 class Commit(enum.Enum):
@@ -130,6 +132,11 @@ class Store(Protocol):
         """Makes channels and handlers known before they are used."""
         ...
 
+    async def exclusive(self, work: Callable[[Connection], Awaitable[T]], unit_of: Callable[[T], Unit]) -> tuple[T, Unit, Outcome]:
+        """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
+        together with the unit made from its result. `HoldLimitExceeded` where it takes too long."""
+        ...
+
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         """Committed rows, on a connection that cannot write."""
         ...
@@ -139,8 +146,12 @@ class Store(Protocol):
         ...
 
     # Inbox
-    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
-        """Those (day, handler, id) that have a mark."""
+    async def known(self, wanted: Mapping[tuple[int, str], Sequence[bytes]]) -> set[tuple[str, bytes]]:
+        """Of ids per (day, handler), those that have a mark, as (handler, id)."""
+        ...
+
+    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
+        """One mark with its stored reply."""
         ...
 
     async def forget(self, before_day: int) -> int:
@@ -181,4 +192,8 @@ class Store(Protocol):
 
     async def next_due(self) -> int | None:
         """When the next parked row becomes due (ms since the epoch)."""
+        ...
+
+    async def pending(self) -> int:
+        """Messages that are neither handled, dead nor scheduled for later; 0 says that nothing is left to do."""
         ...

@@ -71,6 +71,10 @@ class Consumer(Protocol):
         """The lease that work of this part must commit under; None where parts are not leased."""
         ...
 
+    def congested(self) -> bool:
+        """Whether some part has as much out as it may, and gives nothing before some of it is settled."""
+        ...
+
     def parts(self) -> Sequence[int]:
         """The parts this instance may work now."""
         ...

@@ -13,7 +13,7 @@ pub type Runs<T> = Vec<Vec<T>>;
 
 struct Open<T> {
     runs: Runs<T>,
-    /// Where each key's run is; the keys themselves are `keys`, in the order of the table's entries.
+    /// The run of each key, with the key's hash, so that growing does not hash again.
     index: HashTable<(u64, Box<[u8]>, usize)>,
     loose: Option<usize>,
     since_ms: u64,

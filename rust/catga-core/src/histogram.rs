@@ -27,20 +27,21 @@ impl Histogram {
     /// Counts one value.
     pub fn record(&mut self, value: u64) {
         if let Some(count) = self.counts.get_mut(bucket(value)) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
-        self.count += 1;
-        self.total += u128::from(value);
+        self.count = self.count.saturating_add(1);
+        self.total = self.total.saturating_add(u128::from(value));
         self.highest = self.highest.max(value);
     }
 
     /// Adds what another has counted.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count += more;
+            *count = count.saturating_add(*more);
         }
-        self.count += other.count;
-        self.total += other.total;
+        // Merging can double what is there, so that no number of real events bounds it.
+        self.count = self.count.saturating_add(other.count);
+        self.total = self.total.saturating_add(other.total);
         self.highest = self.highest.max(other.highest);
     }
 
@@ -54,10 +55,10 @@ impl Histogram {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn quantile(&self, q: f64) -> u64 {
         // Counts above 2^53 lose their last bits here, far below the buckets' own error.
-        let rank = ((q * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        let rank = ((q * self.count as f64).ceil() as u64).min(self.count);
         let mut seen = 0;
         for (upper, count) in self.buckets() {
-            seen += count;
+            seen = count.saturating_add(seen);
             if seen >= rank {
                 return upper.min(self.highest);
             }

@@ -46,21 +46,21 @@ pub struct Ids {
     random: Random,
     ms: u64,
     counter: u64,
-    fresh: bool,
 }
 
 impl Ids {
     /// A generator; equal seeds and times give equal ids.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), ms: 0, counter: 0, fresh: true }
+        let mut ids = Self { random: Random::new(seed), ms: 0, counter: 0 };
+        ids.restart();
+        ids
     }
 
     /// The next id, above every earlier one whatever `now_ms` is; times above [`MAX_MS`] count as that.
     pub fn next(&mut self, now_ms: u64) -> [u8; 16] {
         let now_ms = now_ms.min(MAX_MS);
-        if now_ms > self.ms || self.fresh {
-            self.fresh = false;
-            self.ms = self.ms.max(now_ms);
+        if now_ms > self.ms {
+            self.ms = now_ms;
             self.restart();
         } else {
             self.advance(1);
@@ -127,8 +127,11 @@ impl Snowflake {
     pub fn take(&self, count: u64, now_ms: i64) -> Option<impl ExactSizeIterator<Item = u64> + use<>> {
         let now = u64::try_from(now_ms.saturating_sub(self.epoch_ms)).unwrap_or(0);
         let now = now.checked_shl(SEQUENCE_BITS).filter(|_| now >> SNOWFLAKE_MS_BITS == 0)?;
-        let end =
-            |next: u64| next.max(now).checked_add(count).filter(|end| *end <= 1 << (SNOWFLAKE_MS_BITS + SEQUENCE_BITS));
+        let end = |next: u64| {
+            // Nothing asked for, nothing moved: not even on to `now`.
+            let start = if count == 0 { next } else { next.max(now) };
+            start.checked_add(count).filter(|end| *end <= 1 << (SNOWFLAKE_MS_BITS + SEQUENCE_BITS))
+        };
         let before = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end).ok()?;
         let start = before.max(now);
         let (node, sequence) = (self.node, (1 << SEQUENCE_BITS) - 1);

@@ -115,6 +115,19 @@ fn what_no_reader_would_take_is_not_written() {
 }
 
 #[test]
+fn what_is_behind_a_whole_frame_is_found() {
+    assert_eq!(fault(&[SMALLEST, &[0]].concat(), MAX_BYTES), (Fault::Malformed, HEADER));
+}
+
+#[test]
+fn a_type_that_is_no_utf8_is_found_where_it_breaks() {
+    let mut frame = written(&Frame { type_name: "abc", ..PLAIN });
+    frame[HEADER + 2] = 0xFF;
+    seal(&mut frame);
+    assert_eq!(fault(&frame, MAX_BYTES), (Fault::Malformed, HEADER + 2));
+}
+
+#[test]
 fn garbage_is_known_at_its_first_bytes() {
     assert_eq!(fault(&[], MAX_BYTES), (Fault::Truncated, 0));
     assert_eq!(fault(&[0x7A], MAX_BYTES), (Fault::Truncated, 1));

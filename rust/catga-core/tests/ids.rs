@@ -35,8 +35,8 @@ proptest! {
     }
 
     #[test]
-    fn copies_that_reseed_never_meet(seed in any::<u64>(), parent in any::<u64>(), child in any::<u64>(), used in 0_usize..5) {
-        prop_assume!(parent != child);
+    fn copies_that_reseed_never_meet(seed in any::<u64>(), child in any::<u64>(), used in 0_usize..5) {
+        prop_assume!(seed != child);
         let (mut one, mut other) = (Ids::new(seed), Ids::new(seed));
         for _ in 0..used {
             prop_assert_eq!(one.next(7), other.next(7));
@@ -44,8 +44,9 @@ proptest! {
         other.reseed(child);
         let mut seen = HashSet::new();
         for _ in 0..50 {
-            prop_assert!(seen.insert(one.next(7)));
-            prop_assert!(seen.insert(other.next(7)));
+            // Without the 32 random bits: the counts alone must part them.
+            prop_assert!(seen.insert(u128::from_be_bytes(one.next(7)) >> 32));
+            prop_assert!(seen.insert(u128::from_be_bytes(other.next(7)) >> 32));
         }
     }
 
@@ -99,6 +100,7 @@ fn where_the_bits_end_nothing_is_taken() {
     let snowflake = Snowflake::new(1, 0);
     let last = (1 << 41) - 1;
     assert!(snowflake.take(1, last + 1).is_none());
+    assert!(snowflake.take(1, 1 << 52).is_none());
     assert!(snowflake.take(1, i64::MAX).is_none());
     assert!(snowflake.take(4_097, last).is_none());
     assert_eq!(snowflake.take(4_096, last).unwrap().last().unwrap() >> 63, 0);

@@ -4,13 +4,15 @@ use catga_core::batcher as core;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 
-use crate::holder::{Held, Item, at_least, count_of};
+use crate::holder::{Held, Item, at_least, count_of, key_of, ordinarily_aligned};
 
 /// Closes a batch by count, by bytes, or by the age of its oldest item (never restarted by a later one).
 #[pyclass(frozen, generic, module = "catga._core")]
 pub struct Batcher(Held<core::Batcher<Item>>);
+
+ordinarily_aligned!(Batcher);
 
 #[pymethods]
 impl Batcher {
@@ -26,13 +28,13 @@ impl Batcher {
         &self,
         item: &Bound<'_, PyAny>,
         size: &Bound<'_, PyAny>,
-        key: Option<&Bound<'_, PyBytes>>,
+        key: &Bound<'_, PyAny>,
         now_ms: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let size = at_least(0, "size", size)?;
         let now_ms = at_least(0, "now_ms", now_ms)?;
         let item = item.clone().unbind();
-        let key = key.map(PyBytesMethods::as_bytes);
+        let key = key_of("key", key)?;
         Ok(self.0.with(|batcher| batcher.add(item, size, key, now_ms)))
     }
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 use crate::arguments;
 
 /// Payloads above this are views: below, making a view costs more than copying (measured: see `docs/frames.md`).
-const COPY_UP_TO: usize = 4096;
+const COPY_UP_TO: usize = 8192;
 
 /// Bytes that are no frame: `code` (a stable `CTG-` code), `offset`.
 #[pyclass(frozen, extends = PyValueError, module = "catga._core")]
@@ -119,6 +119,11 @@ impl<'py, 'a> Reader<'py, 'a> {
     }
 }
 
+fn limit(max_bytes: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    let Some(max_bytes) = max_bytes else { return Ok(MAX_BYTES) };
+    Ok(usize::try_from(arguments::unsigned("max_bytes", max_bytes, u64::MAX)?)?)
+}
+
 fn read_whole<'py>(frame: &Bound<'py, PyBytes>, max_bytes: usize) -> PyResult<Result<Bound<'py, PyAny>, Error>> {
     let bytes = frame.as_bytes();
     Frame::read_whole(bytes, max_bytes)
@@ -130,7 +135,7 @@ fn read_whole<'py>(frame: &Bound<'py, PyBytes>, max_bytes: usize) -> PyResult<Re
 #[pyfunction]
 #[pyo3(signature = (
     kind, codec, priority, schema_version, id, created_ms, due_ms, deadline_ms, r#type, key, ext, payload,
-    flags = None, max_bytes = MAX_BYTES,
+    flags = None, max_bytes = None,
 ), text_signature = "(kind, codec, priority, schema_version, id, created_ms, due_ms, deadline_ms, type, key, ext, \
     payload, flags=0, max_bytes=16777216)")]
 #[allow(clippy::too_many_arguments)] // The frame's own fields: a record would cost more to build than the frame.
@@ -149,7 +154,7 @@ pub fn pack<'py>(
     ext: Option<&[u8]>,
     payload: &Bound<'py, PyAny>,
     flags: Option<&Bound<'py, PyAny>>,
-    max_bytes: usize,
+    max_bytes: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let byte = |name, value| arguments::unsigned(name, value, 255).map(|byte| byte.to_le_bytes()[0]);
     let held = if payload.is_instance_of::<PyBytes>() { Vec::new() } else { copied(payload)? };
@@ -169,21 +174,26 @@ pub fn pack<'py>(
         ext,
         payload: payload.cast::<PyBytes>().map_or(&held, |payload| payload.as_bytes()),
     };
-    let size = frame.size(max_bytes).map_err(raised)?;
+    let size = frame.size(limit(max_bytes)?).map_err(raised)?;
     PyBytes::new_with(py, size, |out| frame.write(out).map(drop).map_err(raised))
 }
 
 /// One whole frame.
 #[pyfunction]
-#[pyo3(signature = (frame, max_bytes = MAX_BYTES))]
-pub fn unpack<'py>(frame: &Bound<'py, PyAny>, max_bytes: usize) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (frame, max_bytes = None), text_signature = "(frame, max_bytes=16777216)")]
+pub fn unpack<'py>(frame: &Bound<'py, PyAny>, max_bytes: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let max_bytes = limit(max_bytes)?;
     read_whole(&steady(frame)?, max_bytes)?.map_err(raised)
 }
 
 /// One call for a batch; a bad frame becomes its error in its own place.
 #[pyfunction]
-#[pyo3(signature = (frames, max_bytes = MAX_BYTES))]
-pub fn unpack_many<'py>(frames: &Bound<'py, PyAny>, max_bytes: usize) -> PyResult<Bound<'py, PyList>> {
+#[pyo3(signature = (frames, max_bytes = None), text_signature = "(frames, max_bytes=16777216)")]
+pub fn unpack_many<'py>(
+    frames: &Bound<'py, PyAny>,
+    max_bytes: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyList>> {
+    let max_bytes = limit(max_bytes)?;
     let py = frames.py();
     let read = arguments::items(frames, |frame| match read_whole(&steady(&frame)?, max_bytes)? {
         Ok(tuple) => Ok(tuple),
@@ -194,8 +204,12 @@ pub fn unpack_many<'py>(frames: &Bound<'py, PyAny>, max_bytes: usize) -> PyResul
 
 /// The whole frames at the start of a buffer, and how many bytes they took.
 #[pyfunction]
-#[pyo3(signature = (buffer, max_bytes = MAX_BYTES))]
-pub fn split<'py>(buffer: &Bound<'py, PyAny>, max_bytes: usize) -> PyResult<(Bound<'py, PyList>, usize)> {
+#[pyo3(signature = (buffer, max_bytes = None), text_signature = "(buffer, max_bytes=16777216)")]
+pub fn split<'py>(
+    buffer: &Bound<'py, PyAny>,
+    max_bytes: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyList>, usize)> {
+    let max_bytes = limit(max_bytes)?;
     let source = steady(buffer)?;
     let bytes = source.as_bytes();
     let mut reader = Reader::new(&source);
@@ -218,8 +232,10 @@ pub fn split<'py>(buffer: &Bound<'py, PyAny>, max_bytes: usize) -> PyResult<(Bou
 
 /// CRC-32C of `data`, going on from `value`.
 #[pyfunction]
-#[pyo3(signature = (data, value = 0))]
-pub fn crc32c(data: &Bound<'_, PyAny>, value: u32) -> PyResult<u32> {
+#[pyo3(signature = (data, value = None), text_signature = "(data, value=0)")]
+pub fn crc32c(data: &Bound<'_, PyAny>, value: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
+    let value = value.map_or(Ok(0), |value| arguments::unsigned("value", value, u32::MAX.into()))?;
+    let value = u32::try_from(value)?;
     match data.cast::<PyBytes>() {
         Ok(bytes) => Ok(checksum(bytes.as_bytes(), value)),
         Err(_) => Ok(checksum(&copied(data)?, value)),

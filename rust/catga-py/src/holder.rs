@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySequence, PyTuple};
+use pyo3::types::{PyBytes, PyList, PySequence, PyTuple};
 
 /// A Python object in the keeping of the core.
 pub type Item = Py<PyAny>;
@@ -33,6 +33,15 @@ impl<S> Held<S> {
     }
 }
 
+/// Python allocates a class's fields, and on every platform promises an alignment of 8 bytes and no more, whatever they ask
+/// for. What wants more (whole cache lines, 128-bit numbers) goes into a box.
+macro_rules! ordinarily_aligned {
+    ($class:ty) => {
+        const _: () = assert!(align_of::<$class>() <= 8);
+    };
+}
+pub(crate) use ordinarily_aligned;
+
 /// An integer argument of at least `least`.
 pub fn at_least(least: u64, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
     match value.extract::<i64>().map(u64::try_from) {
@@ -41,10 +50,7 @@ pub fn at_least(least: u64, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u6
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
             Err(PyValueError::new_err(format!("{name} must fit 63 bits, and be {least} or more")))
         }
-        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => {
-            let kind = value.get_type().name()?;
-            Err(PyTypeError::new_err(format!("{name} must be an int, not {kind}")))
-        }
+        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => Err(wrong_type(name, "an int", value)),
         Err(error) => Err(error),
     }
 }
@@ -63,11 +69,28 @@ pub fn members<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         return Ok(tuple.iter().collect());
     }
-    let Ok(sequence) = value.cast::<PySequence>() else {
-        let kind = value.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("{name} must be a sequence, not {kind}")));
-    };
+    let Ok(sequence) = value.cast::<PySequence>() else { return Err(wrong_type(name, "a sequence", value)) };
     Ok(sequence.to_list()?.iter().collect())
+}
+
+/// A key's bytes, still Python's: the core copies what it keeps.
+pub fn key_of<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a [u8]>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    value.cast::<PyBytes>().map(|key| Some(key.as_bytes())).map_err(|_| wrong_type(name, "bytes or None", value))
+}
+
+/// As [`key_of`], for several.
+pub fn keys_of<'a>(name: &str, values: &'a [Bound<'_, PyAny>]) -> PyResult<Vec<Option<&'a [u8]>>> {
+    values.iter().map(|value| key_of(name, value)).collect()
+}
+
+pub fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    match value.get_type().name() {
+        Ok(kind) => PyTypeError::new_err(format!("{name} must be {expected}, not {kind}")),
+        Err(error) => error,
+    }
 }
 
 /// A sequence that goes with another has its length.

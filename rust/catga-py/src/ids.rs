@@ -75,8 +75,9 @@ fn ended() -> PyErr {
 #[pymethods]
 impl Snowflake {
     #[new]
-    #[pyo3(signature = (node, epoch_ms = EPOCH_MS))]
-    fn new(node: &Bound<'_, PyAny>, epoch_ms: i64) -> PyResult<Self> {
+    #[pyo3(signature = (node, epoch_ms = None), text_signature = "(node, epoch_ms=1735689600000)")]
+    fn new(node: &Bound<'_, PyAny>, epoch_ms: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let epoch_ms = epoch_ms.map_or(Ok(EPOCH_MS), |epoch_ms| arguments::time("epoch_ms", epoch_ms))?;
         let node = arguments::unsigned("node", node, ids::Snowflake::MAX_NODE)?;
         Ok(Self(ids::Snowflake::new(node, epoch_ms)))
     }

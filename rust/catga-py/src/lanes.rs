@@ -2,13 +2,15 @@
 
 use catga_core::lanes::{self as core, MOST_CAPACITY, Policy, Priority, Put, Ranking};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::holder::{Held, Item, at_least, count_of, members, same_length};
+use crate::holder::{
+    Held, Item, at_least, count_of, key_of, keys_of, members, ordinarily_aligned, same_length, wrong_type,
+};
 
 /// The answers of a put that drops nothing: made once, because a fresh tuple costs as much as the put.
 static ACCEPTED: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
@@ -16,7 +18,9 @@ static REFUSED: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
 
 /// Bounded, prioritised dispatch: 8 priorities (0 first), one item in flight per key.
 #[pyclass(frozen, generic, module = "catga._core")]
-pub struct Lanes(Held<core::Lanes<Item>>);
+pub struct Lanes(Held<Box<core::Lanes<Item>>>);
+
+ordinarily_aligned!(Lanes);
 
 #[pymethods]
 impl Lanes {
@@ -45,21 +49,21 @@ impl Lanes {
         };
         let aging_ms = aging_ms.map_or(Ok(1000), |aging_ms| at_least(1, "aging_ms", aging_ms))?;
         let ranking = if strict { Ranking::Strict } else { Ranking::Aged(aging_ms) };
-        Ok(Self(Held::new(core::Lanes::new(capacity, policy, ranking))))
+        Ok(Self(Held::new(Box::new(core::Lanes::new(capacity, policy, ranking)))))
     }
 
     fn put<'py>(
         &self,
         item: &Bound<'py, PyAny>,
-        key: Option<&Bound<'py, PyBytes>>,
+        key: &Bound<'py, PyAny>,
         priority: &Bound<'py, PyAny>,
         now_ms: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let py = item.py();
+        let key = key_of("key", key)?;
         let priority = priority_of(priority)?;
         let now_ms = at_least(0, "now_ms", now_ms)?;
         let item = item.clone().unbind();
-        let key = key.map(PyBytesMethods::as_bytes);
         match self.0.with(|lanes| lanes.put(item, key, priority, now_ms)) {
             Put::Accepted => constant(py, &ACCEPTED, true),
             Put::Refused(_) => constant(py, &REFUSED, false),
@@ -79,13 +83,14 @@ impl Lanes {
         let now_ms = at_least(0, "now_ms", now_ms)?;
         let items = members("items", items)?;
         let priorities = Priorities::of(priorities, items.len())?;
-        let keys = keys.map(|keys| keys_of(keys)).transpose()?;
+        let keys = keys.map(|keys| members("keys", keys)).transpose()?;
+        let keys = keys.as_ref().map(|keys| keys_of("keys", keys)).transpose()?;
         if let Some(keys) = &keys {
             same_length("keys", keys.len(), items.len())?;
         }
-        let key = |at: usize| keys.as_ref()?.get(at)?.as_ref().map(PyBytesMethods::as_bytes);
+        let key = |at: usize| *keys.as_ref()?.get(at)?;
+        // The keys are borrowed from members that this call holds, so under the lock none of them can go.
         let rows = items.into_iter().enumerate().map(|(at, item)| (item.unbind(), key(at), priorities.at(at)));
-        // The rows keep what they have not yet given out, so nothing in them is dropped under the lock.
         let batch = self.0.with(|lanes| lanes.put_many(rows, now_ms));
         Ok((batch.accepted, PyList::new(py, batch.dropped)?))
     }
@@ -101,13 +106,15 @@ impl Lanes {
         PyList::new(py, self.0.with(|lanes| lanes.drain(most, now_ms)))
     }
 
-    fn done(&self, key: &Bound<'_, PyBytes>) -> bool {
-        self.0.with(|lanes| lanes.done(key.as_bytes()))
+    fn done(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(key) = key_of("key", key)? else { return Err(wrong_type("key", "bytes", key)) };
+        Ok(self.0.with(|lanes| lanes.done(key)))
     }
 
     fn done_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let keys = keys_of(keys)?;
-        Ok(self.0.with(|lanes| keys.iter().flatten().filter(|key| lanes.done(key.as_bytes())).count()))
+        let keys = members("keys", keys)?;
+        let keys = keys_of("keys", &keys)?;
+        Ok(self.0.with(|lanes| keys.iter().flatten().filter(|key| lanes.done(key)).count()))
     }
 
     fn ready(&self) -> usize {
@@ -115,7 +122,7 @@ impl Lanes {
     }
 
     fn clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.0.with(core::Lanes::clear))
+        PyList::new(py, self.0.with(|lanes| lanes.clear()))
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -143,7 +150,7 @@ impl Lanes {
     }
 
     fn __clear__(&self) {
-        drop(self.0.with(core::Lanes::clear));
+        drop(self.0.with(|lanes| lanes.clear()));
     }
 }
 
@@ -187,17 +194,4 @@ impl Priorities {
             Self::Each(each) => each.get(at).copied().unwrap_or(Priority::LAST),
         }
     }
-}
-
-fn keys_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Option<Bound<'py, PyBytes>>>> {
-    let key = |member: Bound<'py, PyAny>| {
-        if member.is_none() {
-            return Ok(None);
-        }
-        member.cast_into::<PyBytes>().map(Some).map_err(|error| {
-            let kind = error.into_inner().get_type().to_string();
-            PyTypeError::new_err(format!("keys must be bytes or None, not {kind}"))
-        })
-    };
-    members("keys", value)?.into_iter().map(key).collect()
 }

@@ -2,12 +2,12 @@
 
 use catga_core::ring as core;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::holder::{Held, Item, count_of};
+use crate::holder::{Held, Item, count_of, ordinarily_aligned, wrong_type};
 
 /// More would have to be allocated at once.
 const MOST_CAPACITY: usize = 1 << 30;
@@ -19,9 +19,11 @@ const MOST_CAPACITY: usize = 1 << 30;
 /// not published is not visited), only the count of references does.
 #[pyclass(frozen, generic, module = "catga._core")]
 pub struct Ring {
-    ring: core::Ring<Item>,
+    ring: Box<core::Ring<Item>>,
     wake: Held<Option<Item>>,
 }
+
+ordinarily_aligned!(Ring);
 
 #[pymethods]
 impl Ring {
@@ -32,10 +34,9 @@ impl Ring {
             return Err(PyValueError::new_err(format!("capacity must be at most {MOST_CAPACITY}, not {capacity}")));
         }
         if !wake.is_callable() {
-            let kind = wake.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("wake must be callable, not {kind}")));
+            return Err(wrong_type("wake", "callable", wake));
         }
-        Ok(Self { ring: core::Ring::new(capacity), wake: Held::new(Some(wake.clone().unbind())) })
+        Ok(Self { ring: Box::new(core::Ring::new(capacity)), wake: Held::new(Some(wake.clone().unbind())) })
     }
 
     fn push(&self, item: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -1,6 +1,7 @@
 """One SQLite file as this process uses it: a guarded writing connection behind the fair gate, and a few readers."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -15,9 +16,13 @@ from catga.backends.sqlite.schema import migrate
 from catga.errors import AppClosed, OutcomeUnknown, StoreUnavailable
 
 T = TypeVar("T")
+log = logging.getLogger("catga.sqlite")
 
 # Ours carry a mark, so that the same words from a user are another statement to the cache and meet the guard.
 BEGIN, COMMIT, ROLLBACK = "begin immediate /* catga */", "commit /* catga */", "rollback /* catga */"
+
+CHECKPOINT = 16 * 1024 * 1024
+"""Bytes of log after which it is copied back into the file."""
 
 _DENIED = {
     sqlite3.SQLITE_TRANSACTION,
@@ -39,8 +44,10 @@ class Database:
         self.path = str(options.absolute)
         self.writer: sqlite3.Connection
         self.guarded = False
-        self._watch: sqlite3.Connection
+        self.reader: sqlite3.Connection
         self._gate: Gate
+        self._log = f"{self.path}-wal"
+        self._syncs = options.synchronous == "FULL"
         self._pid = 0
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -61,8 +68,11 @@ class Database:
                 migrate(self.writer, self.path)
             finally:
                 self._gate.leave()
+            # Copying the log back to the file waits for the disk: it is done in the writer's thread, when we say so.
+            self.writer.execute("pragma wal_autocheckpoint = 0")
             self.writer.set_authorizer(self._authorize)
-            self._watch = self._connect()
+            self.reader = self._connect()
+            self.reader.execute("pragma query_only = on")
         except sqlite3.Error as error:
             raise store_error(error, str(options_path)) or error from error
         self._writing = ThreadPoolExecutor(1, "catga-sqlite-writer")
@@ -73,7 +83,7 @@ class Database:
         """Blocks until what runs has ended."""
         self._writing.shutdown()
         self._reading.shutdown()
-        for connection in (self.writer, self._watch, *self._readers):
+        for connection in (self.writer, self.reader, *self._readers):
             connection.close()
         self._readers.clear()
         self._local = threading.local()
@@ -81,7 +91,7 @@ class Database:
 
     def version(self) -> int:
         """Changes whenever another connection has committed; 3 µs, so that it can be polled."""
-        return int(self._watch.execute("pragma data_version").fetchone()[0])
+        return int(self.reader.execute("pragma data_version").fetchone()[0])
 
     async def begin(self) -> None:
         """Takes the write lock, in the order of asking among all processes."""
@@ -105,7 +115,11 @@ class Database:
         """Writes out what was begun and lets the next one in. `sqlite3.IntegrityError` (a deferred constraint) leaves
         the transaction open; any other failure ends it."""
         try:
-            await self.in_writer(lambda: self.writer.execute(COMMIT))
+            if self._syncs:
+                await self.in_writer(lambda: self.writer.execute(COMMIT))
+            else:
+                # Without a sync it only copies pages to the system: less than the hop to a thread and back.
+                self.writer.execute(COMMIT)
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
@@ -117,7 +131,14 @@ class Database:
         except BaseException:
             self.rollback()
             raise
-        self._gate.leave()
+        try:
+            if os.stat(self._log).st_size > CHECKPOINT:
+                await self.in_writer(lambda: self.writer.execute("pragma wal_checkpoint(passive)"))
+        except (sqlite3.Error, OSError) as error:
+            # What was committed stays so; the log is copied back by a later commit.
+            log.warning("%s: the log was not copied back: %s", self.path, error)
+        finally:
+            self._gate.leave()
 
     def rollback(self) -> None:
         """Undoes what was begun and lets the next one in."""
@@ -126,6 +147,20 @@ class Database:
                 self.writer.execute(ROLLBACK)
         finally:
             self._gate.leave()
+
+    def read_here(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Short reading work on the loop's own thread: what the queue reads was written a moment ago and is in memory,
+        and in a thread every row would wait for the GIL."""
+        try:
+            return work(self.reader)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) or error from error
+
+    def undo(self) -> None:
+        """Begins again, without letting anybody else in between."""
+        if self.writer.in_transaction:
+            self.writer.execute(ROLLBACK)
+        self.writer.execute(BEGIN)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs reading work on a connection that cannot write, in a thread."""

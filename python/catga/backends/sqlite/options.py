@@ -11,13 +11,15 @@ from catga.errors import ConfigurationError
 
 class SqliteOptions(msgspec.Struct, frozen=True):
     """`synchronous`: FULL keeps every acknowledged commit through a power failure; NORMAL keeps them through any crash
-    of a process, and may lose the last ones when the power fails. `lock_timeout`, `lease`, `poll` are seconds."""
+    of a process, and may lose the last ones when the power fails. `lock_timeout`, `lease`, `poll` are seconds, and `hold` is how long
+    a `Connection` handler may keep the write lock."""
 
     path: str
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     lock_timeout: float = 10.0
     lease: float = 10.0
     poll: float = 0.01
+    hold: float = 1.0
     readers: int = 2
 
     @classmethod

@@ -54,6 +54,15 @@ def next_due(connection: sqlite3.Connection) -> int | None:
     return due  # type: ignore[no-any-return]
 
 
+def pending(connection: sqlite3.Connection) -> int:
+    """Queued, in the outbox, or waiting for a retry; counted only as far as it matters."""
+    (count,) = connection.execute(
+        "select (select count(*) from (select 1 from catga_queue limit 1000)) + (select count(*) from (select 1 from catga_outbox limit 1000))"
+        " + (select count(*) from (select 1 from catga_parked where state in ('retry', 'blocked') limit 1000))"
+    ).fetchone()
+    return int(count)
+
+
 def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
     handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
     return Parked(names.text(connection, handler), id, names.text(connection, channel), part, key, ParkedState(state), due, frame, claims, failures, reason, history, place)  # type: ignore[arg-type]

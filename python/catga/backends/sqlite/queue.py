@@ -66,6 +66,8 @@ class SqliteConsumer:
         self._ttl = store.options.lease
         self._keeper: asyncio.Task[None] | None = None
         self._wanting: set[int] = set()
+        # Read out of turn, because they were urgent, and not passed by the part's own reading yet.
+        self._ahead: dict[int, set[int]] = {}
         self._stopped = False
 
     async def start(self) -> None:
@@ -78,6 +80,10 @@ class SqliteConsumer:
         now = self._store.clock.monotonic()
         return [part for part, lease in self._leases.items() if part not in self._wanting and lease.valid_until > now]
 
+    def congested(self) -> bool:
+        """See the port."""
+        return any(count >= WINDOW for count in self._count.values())
+
     def lease_of(self, part: int) -> Lease | None:
         """What a commit of this part's work is fenced by."""
         return self._leases.get(part)
@@ -88,7 +94,7 @@ class SqliteConsumer:
         until = clock.monotonic() + wait
         while not self._stopped:
             version = database.version()
-            if found := await self._look(most):
+            if found := self._look(most):
                 return found
             while database.version() == version:
                 left = until - clock.monotonic()
@@ -104,6 +110,8 @@ class SqliteConsumer:
             part, epoch = self._out.pop(token, (-1, 0))
             lease = self._leases.get(part)
             if lease is not None and lease.epoch == epoch:
+                if self._count[part] >= WINDOW:
+                    self._store.bell.ring()
                 self._count[part] -= 1
 
     async def settle(self, items: Sequence[tuple[int, Settle]]) -> Sequence[Settled]:
@@ -146,7 +154,7 @@ class SqliteConsumer:
         self._leases.clear()
         await self._store.release(leases, self._owner, leave=True)
 
-    async def _look(self, most: int) -> list[Delivery]:
+    def _look(self, most: int) -> list[Delivery]:
         parts = self.parts()
         if not parts:
             return []
@@ -163,18 +171,29 @@ class SqliteConsumer:
             ]
 
         found: list[Delivery] = []
-        for part, express, ordered in await self._store.database.read(look):
+        for part, express, ordered in self._store.database.read_here(look):
             if (lease := self._leases.get(part)) is None:
                 continue
             last = self._suspects.get(part, 0)
-            for seq, frame in (*express, *ordered):
-                if seq not in self._out:
-                    self._out[seq] = (part, lease.epoch)
-                    self._count[part] += 1
-                    found.append(Delivery(seq, part, frame, last >= seq))
+            ahead = self._ahead.setdefault(part, set())
+            for seq, frame in express:
+                if seq not in ahead:
+                    ahead.add(seq)
+                    found.append(self._hand_out(seq, lease, frame, last))
+            for seq, frame in ordered:
+                if seq not in ahead and seq not in self._out:
+                    found.append(self._hand_out(seq, lease, frame, last))
             if ordered:
-                self._read[part] = ordered[-1][0]
+                self._read[part] = cursor = ordered[-1][0]
+                if ahead:
+                    self._ahead[part] = {seq for seq in ahead if seq > cursor}
         return found
+
+    def _hand_out(self, seq: int, lease: Lease, frame: bytes, suspects: int) -> Delivery:
+        part = lease.part
+        self._out[seq] = (part, lease.epoch)
+        self._count[part] += 1
+        return Delivery(seq, part, frame, seq <= suspects)
 
     async def _keep(self) -> None:
         while True:
@@ -219,8 +238,9 @@ class SqliteConsumer:
         for token in [token for token, (owner, _) in self._out.items() if owner == part]:
             del self._out[token]
         self._count[part] = 0
+        self._ahead.pop(part, None)
         self._suspects.pop(part, None)
 
 
-_ORDERED = "select seq, frame from catga_queue where channel = ? and part = ? and seq > ? order by seq limit ?"
-_EXPRESS = "select seq, frame from catga_queue where channel = ? and part = ? and express is not null and seq > ? order by express, seq limit ?"
+_ORDERED = "select seq, frame from catga_queue indexed by catga_queue_part where channel = ? and part = ? and seq > ? order by seq limit ?"
+_EXPRESS = "select seq, frame from catga_queue indexed by catga_queue_express where channel = ? and part = ? and express is not null and seq > ? order by express, seq limit ?"

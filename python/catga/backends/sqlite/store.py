@@ -2,19 +2,19 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows
-from catga.backends.sqlite.failures import store_error
+from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.leases import Leases
-from catga.backends.sqlite.names import Names
+from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, waiting_keys
+from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
-from catga.backends.sqlite.writes import GroupLost, Writes, find_marks
+from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
 from catga.clock import Bell, Clock
-from catga.errors import StaleLease
+from catga.errors import ForbiddenStatement, HoldLimitExceeded
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Unit
 from catga.transaction import Connection, Row
@@ -84,7 +84,7 @@ class SqliteStore:
         """Runs writing work of our own in a transaction of its own."""
         return await self._apart(self._write(work))
 
-    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
         return await self._apart(self._exclusive(work, unit_of))
@@ -95,24 +95,17 @@ class SqliteStore:
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 
-    async def marks(self, keys: Sequence[tuple[int, str, bytes]]) -> dict[tuple[int, str, bytes], Mark]:
-        """Those that exist, without a stored reply when none was asked to be kept."""
-        known = [key for key in keys if not self.names.unknown([key[1]])]
-        groups: dict[tuple[int, int], list[bytes]] = {}
-        for day, handler, id in known:
-            groups.setdefault((day, self.names.number(handler)), []).append(id)
-        if not groups:
-            return {}
+    async def known(self, wanted: Mapping[tuple[int, str], Sequence[bytes]]) -> set[tuple[str, bytes]]:
+        """See the port."""
+        groups = {(day, self.names.number(handler)): ids for (day, handler), ids in wanted.items()}
+        found = self.database.read_here(lambda connection: find_marks(connection, groups))
+        return {(self.names.text(self.database.reader, handler), id) for _, handler, id in found}
 
-        def look(connection: sqlite3.Connection) -> dict[tuple[int, str, bytes], Mark]:
-            found = {}
-            for day, handler, id in find_marks(connection, groups):
-                state, reply = connection.execute("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, handler, id)).fetchone()
-                name = self.names.text(connection, handler)
-                found[day, name, id] = Mark(day, name, id, MarkState(state), reply)
-            return found
-
-        return await self.database.read(look)
+    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
+        """See the port."""
+        await self.declare([handler])
+        rows = await self.fetch("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, self.names.number(handler), id))
+        return Mark(day, handler, id, MarkState(rows[0][0]), rows[0][1]) if rows else None
 
     async def forget(self, before_day: int) -> int:
         """Drops the marks of days before this one."""
@@ -178,6 +171,10 @@ class SqliteStore:
         """See the port."""
         return await self.database.read(next_due)
 
+    async def pending(self) -> int:
+        """See the port; at most 3,000."""
+        return await self.database.read(pending)
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _apart(self, work: Any) -> Any:
@@ -189,19 +186,29 @@ class SqliteStore:
 
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         async with self._turn:
-            await self._learn(units)
             try:
-                outcomes = await self._transaction(units)
-            except (GroupLost, sqlite3.IntegrityError):
-                outcomes = [await self._singly(unit) for unit in units]
+                outcomes = await self._group(units)
+            except UnknownName:
+                await self._learn(units)
+                outcomes = await self._group(units)
         if any(unit.publish for unit in units):
             self.bell.ring()
         return outcomes
 
+    async def _group(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        try:
+            return await self._transaction(units)
+        except (GroupLost, sqlite3.IntegrityError):
+            return [await self._singly(unit) for unit in units]
+
     async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
         await self.database.begin()
         try:
-            outcomes = self._writes.apply(units)
+            try:
+                outcomes = self._writes.apply_hopefully(units)
+            except Unclear:
+                self.database.undo()
+                outcomes = self._writes.apply(units)
         except sqlite3.Error as error:
             self.database.rollback()
             raise store_error(error, self.database.path) or error from error
@@ -218,14 +225,10 @@ class SqliteStore:
     async def _singly(self, unit: Unit) -> Outcome:
         try:
             (outcome,) = await self._transaction([unit])
-        except GroupLost as lost:
+        except GroupLost:
             why = "it ended the transaction it shares with others (OR ROLLBACK, RAISE(ROLLBACK) or the like)"
-            from catga.errors import ForbiddenStatement
-
-            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)") if lost.__cause__ is None else StaleLease(str(lost)))
+            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"))
         except sqlite3.IntegrityError as error:
-            from catga.backends.sqlite.failures import statement_error
-
             return Outcome(Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements)))
         return outcome
 
@@ -243,13 +246,17 @@ class SqliteStore:
             await self.database.commit()
             return result
 
-    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Outcome]:
+    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
         async with self._turn:
             await self.database.begin()
             try:
                 self.database.guarded = True
                 try:
-                    result = await work(Connection(self.database.writer))
+                    async with asyncio.timeout(self.options.hold):
+                        result = await work(Connection(self.database.writer))
+                except TimeoutError as error:
+                    what = f"a handler held the store's write lock for more than {self.options.hold} s"
+                    raise HoldLimitExceeded(what, where=self.database.path, why="every other writer waits for it", fix="do slow work before the Connection is used, or write through Transaction") from error
                 finally:
                     self.database.guarded = False
                 unit = unit_of(result)
@@ -259,14 +266,14 @@ class SqliteStore:
                 (outcome,) = self._writes.apply([unit])
                 if outcome is not COMMITTED:
                     self.database.rollback()
-                    return result, outcome
+                    return result, unit, outcome
             except BaseException:
                 self.database.rollback()
                 raise
             await self.database.commit()
         if unit.publish:
             self.bell.ring()
-        return result, outcome
+        return result, unit, outcome
 
     async def _learn(self, units: Sequence[Unit]) -> None:
         if not (unknown := self.names.unknown(_names_of(units))):

@@ -1,9 +1,9 @@
 """Group commit: the units of many handlers in one transaction, each undone alone where it fails."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from catga.backends.sqlite.database import Database, delete_rows, insert_rows
+from catga.backends.sqlite.database import Database, chunks, delete_rows, insert_rows
 from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.names import Names
 from catga.errors import Conflict, ForbiddenStatement, StaleLease
@@ -22,6 +22,10 @@ class GroupLost(Exception):
     """A unit's SQL has ended the shared transaction; its neighbours have not failed."""
 
 
+class Unclear(Exception):
+    """Something in the group failed or was there before: it must be applied again, unit by unit."""
+
+
 class Writes:
     """Applies units inside a transaction that is already begun."""
 
@@ -29,6 +33,31 @@ class Writes:
         self._database = database
         self._names = names
         self.colocated = False
+
+    def apply_hopefully(self, units: Sequence[Unit]) -> list[Outcome]:
+        """All units with no savepoint and no look-up, as nearly every group allows; `Unclear` where this one does not,
+        and then the transaction must be undone."""
+        connection = self._database.writer
+        if self._stale({lease for unit in units for lease in unit.leases}):
+            raise Unclear
+        self._database.guarded = True
+        try:
+            for unit in units:
+                if unit.unpark:
+                    raise Unclear
+                for statement in unit.statements:
+                    touched = connection.execute(statement.sql, statement.args).rowcount
+                    if statement.expect is not None and touched != statement.expect:
+                        raise Unclear
+        except (sqlite3.Error, TypeError, ValueError, OverflowError, Warning) as error:
+            raise Unclear from error
+        finally:
+            self._database.guarded = False
+        try:
+            self._bookkeeping(connection, units)
+        except sqlite3.IntegrityError as error:
+            raise Unclear from error
+        return [COMMITTED] * len(units)
 
     def apply(self, units: Sequence[Unit]) -> list[Outcome]:
         """Everything in order; raises `GroupLost` where the transaction is gone, and nothing of it was written."""
@@ -114,14 +143,17 @@ class Writes:
         return find_marks(self._database.writer, groups)
 
     def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
-        number = self._names.number
-        marks = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if not mark.replace]
+        number = self._names.numbers
+        marks, replaced = [], []
+        for unit in units:
+            for mark in unit.marks:
+                row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
+                (replaced if mark.replace else marks).append(row)
         insert_rows(connection, "insert into catga_marks", marks)
-        replaced = [(mark.day, number(mark.handler), mark.id, mark.state.value, mark.reply) for unit in units for mark in unit.marks if mark.replace]
         insert_rows(connection, "insert or replace into catga_marks", replaced)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
-            queued = [(number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
+            queued = [(number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
             insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
         else:
             sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
@@ -130,21 +162,18 @@ class Writes:
         if parked:
             (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
             rows = [
-                (number(p.handler), p.id, number(p.channel), p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
+                (number[p.handler], p.id, number[p.channel], p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
                 for n, p in enumerate(parked, 1)
             ]
             insert_rows(connection, "insert or replace into catga_parked", rows)
         delete_rows(connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle])
 
 
-def find_marks(connection: sqlite3.Connection, groups: dict[tuple[int, int], list[bytes]]) -> set[tuple[int, int, bytes]]:
+def find_marks(connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]) -> set[tuple[int, int, bytes]]:
     """Those (day, handler, id) that have a mark."""
     return {
         (day, handler, id)
         for (day, handler), ids in groups.items()
-        for start in range(0, len(ids), 500)
-        for (id,) in connection.execute(
-            f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(ids[start : start + 500]))})",
-            (day, handler, *ids[start : start + 500]),
-        )
+        for chunk in chunks(ids)
+        for (id,) in connection.execute(f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})", (day, handler, *chunk))
     }

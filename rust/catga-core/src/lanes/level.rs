@@ -3,14 +3,11 @@
 use std::collections::VecDeque;
 
 use super::list::{Link, Linked, List};
-use super::slab::Slab;
+use super::slab::{KEEP, Slab};
 use super::stamp::Stamp;
 
 /// How many priorities there are; 0 is the most urgent.
 pub const LEVELS: usize = 8;
-
-/// A level's buffer above this many places is given back once the level is empty, so that one burst is not paid for ever.
-const KEEP: usize = 1 << 16;
 
 /// A priority, 0 (first) to 7.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -41,7 +41,7 @@ pub use level::{LEVELS, Priority};
 pub use overflow::{Batch, Policy, Put};
 pub use rank::Ranking;
 use rank::Ranks;
-use slab::{NIL, Slab};
+use slab::{KEEP, NIL, Slab};
 use stamp::{Stamp, Stamps};
 use statistics::Counts;
 pub use statistics::Statistics;
@@ -62,6 +62,7 @@ pub struct Lanes<T> {
     keys: Slab<Lane>,
     /// Where each key is in `keys`.
     index: HashTable<u32>,
+    /// Seeded anew for each `Lanes`: keys come from outside, and nothing visible depends on it.
     hasher: DefaultHashBuilder,
     in_flight: usize,
     counts: Counts,
@@ -163,7 +164,7 @@ impl<T> Lanes<T> {
         left.extend(nodes.into_values().map(|node| (node.stamp, node.item)));
         left.sort_unstable_by_key(|(stamp, _)| *stamp);
         self.keys = Slab::new();
-        self.index.clear();
+        self.index = HashTable::new();
         self.ranks.clear();
         self.ready = 0;
         self.queued = 0;
@@ -290,6 +291,9 @@ impl<T> Lanes<T> {
         let Some(lane) = self.keys.remove(at) else { return };
         if let Ok(entry) = self.index.find_entry(lane.hash, |other| *other == at) {
             entry.remove();
+        }
+        if self.index.is_empty() && self.index.capacity() > KEEP {
+            self.index = HashTable::new();
         }
     }
 }

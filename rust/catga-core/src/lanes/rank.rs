@@ -12,7 +12,7 @@ pub enum Ranking {
     Aged(u64),
 }
 
-/// No level has this rank: stamps are below their type's end.
+/// No front has this rank: no stamp is all ones.
 const NOTHING: u128 = u128::MAX;
 
 /// The rank of each level's front, so that a choice need not go and look at eight queues.

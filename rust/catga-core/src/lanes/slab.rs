@@ -3,6 +3,9 @@
 /// The place that is no place: the end of a list.
 pub(super) const NIL: u32 = u32::MAX;
 
+/// Storage above this many places is given back once it is empty, so that one burst is not paid for ever.
+pub(super) const KEEP: usize = 1 << 16;
+
 enum Slot<N> {
     Free(u32),
     Used(N),
@@ -44,6 +47,9 @@ impl<N> Slab<N> {
             Slot::Used(value) => {
                 self.free = at;
                 self.used -= 1;
+                if self.used == 0 && self.slots.len() > KEEP {
+                    *self = Self::new();
+                }
                 Some(value)
             }
             free @ Slot::Free(_) => {

@@ -35,7 +35,8 @@ impl Stamps {
 
     /// The next stamp, at the latest time observed.
     pub(super) fn next(&mut self) -> Stamp {
-        self.last = self.last.saturating_add(1);
+        // Stops one short of the end, which the ranks keep for themselves; a clock gets there after 557 years.
+        self.last = self.last.saturating_add(1).min(u64::MAX - 1);
         Stamp(self.last)
     }
 

@@ -108,7 +108,10 @@ mod tests {
         let (index, first) = slab.add(1, 'a').unwrap();
         slab.age(index, u32::MAX);
         assert_eq!(slab.find(first), None);
+        let last = key(index, u32::MAX);
+        assert_eq!(slab.find(last), Some(index));
         assert_eq!(slab.release(index), Some('a'));
+        assert_eq!(slab.find(last), None);
         let (other, _) = slab.add(2, 'b').unwrap();
         assert_ne!(other, index);
     }
@@ -118,6 +121,7 @@ mod tests {
         let mut slab = Slab::new();
         let (index, first) = slab.add(1, 'a').unwrap();
         assert_eq!(slab.release(index), Some('a'));
+        assert_eq!(slab.find(key(index, 2)), None, "a key that was never given");
         let (again, second) = slab.add(2, 'b').unwrap();
         assert_eq!(index, again);
         assert_ne!(first, second);
