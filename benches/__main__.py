@@ -4,14 +4,15 @@ import logging
 import sys
 from pathlib import Path
 
-from benches import mediator, pipeline
+from benches import frames, fresh, handover, ids, measures, mediator, pipeline, queues, timers
 from benches.bars import BARS
 from benches.report import Run, head, load, page, save, show
 from benches.runner import Bar, Group, Measured, measure
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-GROUPS: list[Group] = [*mediator.GROUPS, *pipeline.GROUPS]
+SUBJECTS = (mediator, pipeline, queues, handover, timers, ids, measures, frames, fresh)
+GROUPS: list[Group] = [group for subject in SUBJECTS for group in subject.GROUPS]
 
 
 def main(arguments: list[str]) -> int:

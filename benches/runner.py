@@ -65,13 +65,14 @@ class Measured(msgspec.Struct, frozen=True):
 class Bar(msgspec.Struct, frozen=True):
     """A promise about two rows of one run: `ours` takes at most `goal` times what `other` takes.
 
-    With `at_least` it is the other way round: `other` takes at least `goal` times what `ours` takes.
+    With `at_least` it is the other way round: `other` takes at least `goal` times what `ours` takes. Without `other`
+    the figure itself is at most `goal`.
     """
 
     name: str
     group: str
     ours: str
-    other: str
+    other: str | None
     goal: float
     at_least: bool = False
     loop: str = "uvloop"
@@ -79,10 +80,11 @@ class Bar(msgspec.Struct, frozen=True):
     def judge(self, found: Sequence[Measured]) -> "Verdict":
         """`missing` where one of the rows was not measured: a bar must not pass by being left out."""
         rows = {row.name: row.minimum for row in found if (row.group, row.loop) == (self.group, self.loop)}
-        if self.ours not in rows or self.other not in rows:
+        ours, other = rows.get(self.ours), rows.get(self.other) if self.other is not None else 1.0
+        if ours is None or other is None:
             return Verdict(self.name, None, self.goal, "missing")
-        above, below = (self.other, self.ours) if self.at_least else (self.ours, self.other)
-        ratio = rows[above] / rows[below] if rows[below] else float("inf")
+        above, below = (other, ours) if self.at_least else (ours, other)
+        ratio = above / below if below else float("inf")
         held = ratio >= self.goal if self.at_least else ratio <= self.goal
         return Verdict(self.name, ratio, self.goal, "ok" if held else "short")
 
@@ -114,7 +116,7 @@ async def once(row: Row) -> float:
 
 
 def measure(group: Group, loop: str, rounds: int | None = None) -> list[Measured]:
-    """Every row of a group on one loop; the first round warms up and is not counted."""
+    """Every row of a group on one loop; what a round repeats is first done once for nothing, to warm up."""
 
     async def run() -> list[Measured]:
         async with group.rows() as rows:
@@ -122,11 +124,12 @@ def measure(group: Group, loop: str, rounds: int | None = None) -> list[Measured
             # What the set-up left would otherwise be walked in the middle of somebody's round.
             gc.collect()
             gc.freeze()
-            for number in range((rounds or group.rounds) + 1):
+            for row in rows:
+                if row.count:
+                    await once(row)
+            for _ in range(rounds or group.rounds):
                 for row in rows:
-                    figure = await once(row)
-                    if number:
-                        figures[row.name].append(figure)
+                    figures[row.name].append(await once(row))
             gc.unfreeze()
             return [Measured(group.name, loop, name, group.unit, found) for name, found in figures.items()]
 
