@@ -12,7 +12,7 @@ import janus
 from benches.runner import Group, Row, fixed
 from catga._core import Ring
 
-COUNT = 50_000
+COUNT = 100_000
 MOST = 1024
 ITEM = object()
 
@@ -125,9 +125,9 @@ def rows() -> list[Row]:
     return [
         Row("catga Ring", ring(), COUNT),
         Row("deque, coalesced call_soon_threadsafe", coalesced(), COUNT),
-        Row("call_soon_threadsafe for each", each(), COUNT // 5),
-        Row("janus", two_sided(janus.Queue), COUNT // 10),
-        Row("culsans", two_sided(culsans.Queue), COUNT // 10),
+        Row("call_soon_threadsafe for each", each(), COUNT // 10),
+        Row("janus", two_sided(janus.Queue), COUNT // 20),
+        Row("culsans", two_sided(culsans.Queue), COUNT // 20),
     ]
 
 

@@ -1,6 +1,13 @@
-"""What the figures of one run have to hold, on uvloop unless said otherwise."""
+"""Everything that is measured, and what the figures have to hold: on uvloop, unless said otherwise."""
 
-from benches.runner import Bar
+from benches import frames, fresh, handover, ids, measures, mediator, pipeline, queues, timers
+from benches.runner import Bar, Group
+
+_SUBJECTS: list[list[Group]] = [
+    *(mediator.GROUPS, pipeline.GROUPS, queues.GROUPS, handover.GROUPS, timers.GROUPS),
+    *(ids.GROUPS, measures.GROUPS, frames.GROUPS, fresh.GROUPS),
+]
+GROUPS = {group.name: group for groups in _SUBJECTS for group in groups}
 
 LANES = "catga Lanes, 64 at a time"
 PRIORITY = "queue, priorities at depth 1,000"

@@ -16,7 +16,7 @@ from catga.mediator.timers import Timers
 
 PENDING = 1_000_000
 # None may be due before all are in; then they are waited for, all together and untimed.
-HEADROOM, SPREAD = 4.0, 0.5
+HEADROOM, SPREAD = 3.0, 0.5
 _CHANCE = random.Random(1)
 DELAYS = [HEADROOM + SPREAD * _CHANCE.random() for _ in range(PENDING)]
 HOUR = 3600.0
