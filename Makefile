@@ -30,7 +30,7 @@ lock: ## resolve the dependencies anew into requirements/
 
 $(BENCH_VENV)/.installed: requirements/bench.lock $(STAMP)
 	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
-	@cmp -s $< $(BENCH_VENV)/.lock || { $(BENCH_VENV)/bin/pip install --quiet --require-hashes -r $< && cp $< $(BENCH_VENV)/.lock; }
+	@cmp -s $< $(BENCH_VENV)/.lock || { $(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip && $(BENCH_VENV)/bin/pip install --quiet --require-hashes -r $< && cp $< $(BENCH_VENV)/.lock; }
 	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(BENCH_VENV)/bin/maturin develop --release --locked --quiet
 	@touch $@
 

@@ -315,7 +315,17 @@ def test_many_at_once_each_has_its_own_time() -> None:
             ended = await asyncio.gather(*(app.send(Work()) for _ in range(100)), return_exceptions=True)
             assert {type(error) for error in ended} == {DeadlineExceeded}
 
-    asyncio.run(main())
+    used: set[int] = set()
+    after = Timers.after
+
+    def noting(self: Timers, *args: Any) -> int:
+        used.add(id(self))
+        return after(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Timers, "after", noting)
+        asyncio.run(main())
+    assert len(used) == 1
 
 
 def test_what_is_closed_before_its_end_closes_the_handler() -> None:
@@ -342,15 +352,28 @@ def test_what_is_closed_before_its_end_closes_the_handler() -> None:
     assert closed == ["closed"]
 
 
-def test_without_a_task_it_says_so_and_closes_the_handler() -> None:
-    closed: list[str] = []
+def test_a_handler_that_will_not_be_closed_is_told_to_whoever_closes() -> None:
+    async def handler(_: Work) -> str:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(60)
+        return ""
 
+    async def main() -> None:
+        async with app_with(handler, Timeout(5)) as app:
+            coroutine = app.send(Work())
+            coroutine.send(None)
+            with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+                coroutine.close()
+
+    asyncio.run(main())
+
+
+def test_without_a_task_it_says_so() -> None:
     class Wait:
         def __await__(self) -> Any:
-            try:
-                yield None
-            finally:
-                closed.append("closed")
+            yield None
 
     async def main() -> Catga:
         app = Catga("timeout", middleware=(Timeout(5),))
@@ -367,7 +390,6 @@ def test_without_a_task_it_says_so_and_closes_the_handler() -> None:
     coroutine = app.send(Work())
     with pytest.raises(RuntimeError):
         coroutine.send(None)
-    assert closed == ["closed"]
 
 
 def test_an_expiry_leaves_no_cycle_behind() -> None:

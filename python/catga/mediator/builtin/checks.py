@@ -183,7 +183,7 @@ def _is_instance(value: Any, annotation: Any) -> bool:
         cls = dict
     if not isinstance(cls, type):
         return True
-    if cls in (int, float) and isinstance(value, bool):
+    if cls is int and isinstance(value, bool):
         return False
     return isinstance(value, (float, int) if cls is float else cls)
 

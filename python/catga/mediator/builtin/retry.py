@@ -33,7 +33,7 @@ class Retry:
     """
 
     def __init__(self, immediate: int = 2, *, on: tuple[type[Exception], ...] = (Exception,)) -> None:
-        kinds: tuple[type[BaseException], ...] = on
+        kinds: tuple[Any, ...] = on
         if immediate < 1:
             raise ConfigurationError(f"Retry({immediate}) never retries", fix="give 1 or more, or leave it out")
         if not all(issubclass(kind, Exception) for kind in kinds):

@@ -77,13 +77,9 @@ class _Limited:
         self._expired = False
 
     def rest(self, running: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
-        try:
-            task = asyncio.current_task()
-            if task is None:
-                raise RuntimeError("Timeout needs a task")
-        except RuntimeError:
-            running.close()
-            raise
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Timeout needs a task to cancel")
         self._task = task
         asked = task.cancelling()
         timer = self._timers.after(self._seconds, self._expire)
