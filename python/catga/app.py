@@ -9,12 +9,13 @@ from catga import _core
 from catga.clock import Clock, Entropy, SystemClock, system_entropy
 from catga.context import Context, Later
 from catga.delivery.delivery import Receipt
-from catga.errors import AppClosed, CatgaError, ConfigurationError, NoHandler, WouldDeadlock
+from catga.errors import AppClosed, CatgaError, ConfigurationError, NoHandler, NoStore, WouldDeadlock
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
 from catga.mediator.router import Middleware, Router
 from catga.messages import Command, Event, Message, Query, StreamQuery
 from catga.running import Running
+from catga.transaction import Row
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -200,6 +201,13 @@ class Catga(Router):
     async def cancel(self, id: str, /) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
         return await self._alive().cancel(bytes.fromhex(id))
+
+    async def fetch(self, sql: str, /, *args: Any) -> Sequence[Row]:
+        """Committed rows of the app's store, read outside any handler."""
+        delivery = self._alive().delivery
+        if delivery is None:
+            raise NoStore(f"app {self.name!r} has no store", fix="give it store='sqlite:///app.db', or set CATGA_STORE")
+        return await delivery.fetch(sql, args)
 
     def statistics(self) -> dict[str, Any]:
         """Counts of what this instance has done; cheap enough to ask every second."""

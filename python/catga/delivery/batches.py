@@ -28,6 +28,7 @@ class BatchLane:
         fail: Callable[[Work, Exception], Awaitable[None]],
         block: Callable[[Work], Awaitable[None]],
         holds: Callable[[Work], bool],
+        overtaken: Callable[[Work], bool],
         drop: Callable[[Sequence[Work]], None],
     ) -> None:
         assert target.handler.batch is not None
@@ -40,6 +41,7 @@ class BatchLane:
         self._fail = fail
         self._block = block
         self._holds = holds
+        self._overtaken = overtaken
         self._drop = drop
         self._batcher: _core.Batcher[Work] = _core.Batcher(min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000)))
         self._bell = Bell(clock)
@@ -82,6 +84,8 @@ class BatchLane:
         for work in works:
             if self._holds(work):
                 await self._block(work)
+            elif self._overtaken(work):
+                self._drop([work])
             else:
                 free.append(work)
         if not free:

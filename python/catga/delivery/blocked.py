@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from catga.delivery.work import Work
-from catga.ports.store import ParkedState
+from catga.ports.messages import Lease
+from catga.ports.store import Parked, ParkedState
 
 
 class Blocked:
@@ -11,24 +12,55 @@ class Blocked:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, bytes | None], int] = {}
+        self._places: dict[int, set[tuple[str, bytes | None]]] = {}
+        self._epochs: dict[int, int] = {}
+        self._heads: dict[tuple[str, bytes | None], int] = {}
+        self.freed: set[tuple[str, bytes, int]] = set()
+        """(handler, key, part) whose followers may be able to go on."""
 
-    def load(self, rows: Iterable[tuple[str, bytes, ParkedState]]) -> None:
-        """What was parked before this instance took the parts over."""
-        fresh: dict[tuple[str, bytes | None], int] = {}
-        for handler, key, _ in rows:
-            fresh[handler, key] = fresh.get((handler, key), 0) + 1
-        self._counts.update(fresh)
+    def unknown(self, leases: Iterable[Lease]) -> list[int]:
+        """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
+        return [lease.part for lease in leases if self._epochs.get(lease.part) != lease.epoch]
+
+    def load(self, leases: Iterable[Lease], rows: Iterable[tuple[str, bytes, int]]) -> None:
+        """What is parked in parts that were just taken over: (handler, key, part) of each row."""
+        for lease in leases:
+            self._epochs[lease.part] = lease.epoch
+            for place in self._places.pop(lease.part, ()):
+                self._counts.pop(place, None)
+                self._heads.pop(place, None)
+        for handler, key, part in rows:
+            self._add((handler, key), part, 1)
+            self.freed.add((handler, key, part))
 
     def holds(self, work: Work) -> bool:
         """Whether it must wait behind another; the parked ones themselves need not."""
         return bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
 
-    def change(self, work: Work, waits: bool, waited: bool) -> None:
-        """After a commit: this work is parked now, or no longer."""
-        if waits == waited or work.envelope.key is None:
+    def overtaken(self, work: Work) -> bool:
+        """Whether a follower that was read together with its head must go back: the head has failed again."""
+        return work.parked is not None and work.parked.order > self._heads.get(work.place, work.parked.order)
+
+    def change(self, work: Work, parks: Parked | None) -> None:
+        """After a commit: `parks` is what this work has become, None where it took effect."""
+        key = work.envelope.key
+        if key is None:
             return
-        count = self._counts.get(work.place, 0) + (1 if waits else -1)
+        waits = parks is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
+        if waits != (work.parked is not None):
+            self._add(work.place, work.part, 1 if waits else -1)
+        if waits and parks is not None and parks.state is not ParkedState.BLOCKED and work.parked is not None:
+            self._heads[work.place] = work.parked.order
+        elif not waits:
+            self._heads.pop(work.place, None)
+            if work.place in self._counts:
+                self.freed.add((work.target.id, key, work.part))
+
+    def _add(self, place: tuple[str, bytes | None], part: int, change: int) -> None:
+        count = self._counts.get(place, 0) + change
         if count > 0:
-            self._counts[work.place] = count
+            self._counts[place] = count
+            self._places.setdefault(part, set()).add(place)
         else:
-            self._counts.pop(work.place, None)
+            self._counts.pop(place, None)
+            self._places.get(part, set()).discard(place)

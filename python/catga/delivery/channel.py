@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from catga import _core
@@ -14,9 +14,10 @@ from catga.delivery.committer import Committer
 from catga.delivery.failures import Failures, outside_window, undeliverable
 from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, Codec
+from catga.envelope import DAY_MS, Codec, Envelope, Form
 from catga.errors import Conflict, OutcomeUnknown, Poison, StoreError
-from catga.ports.messages import Delivery, Lease
+from catga.messages import NORMAL, Message
+from catga.ports.messages import Delivery, Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
@@ -24,10 +25,12 @@ log = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""
-SLICE = 64
+SLICE = 8
 """Messages a worker runs before it lets others have the loop."""
 POISON = 3
 """Times a process may end while it works on one message alone."""
+FOLLOWERS = 64
+"""Blocked messages of one key that are taken up at once when its head has gone."""
 CONFLICTS = 10
 """Times a handler is run again at once because `expect=` was not met."""
 
@@ -154,6 +157,7 @@ class Channel:
             await self._take([delivery], error)
         else:
             await self._take([delivery])
+            self._hurry()
         await self._idle()
         self._alone = False
 
@@ -165,6 +169,8 @@ class Channel:
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
         self._open += len(deliveries)
+        if again := sum(delivery.again for delivery in deliveries):
+            self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
         found = []
@@ -181,12 +187,13 @@ class Channel:
                     group = wanted[day, target.id] = []
                 group.append(envelope.id)
             found.append((delivery, message, envelope, targets, day))
+        await self._learn_blocked({delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._store.known(wanted)
         works: list[Work] = []
         for delivery, message, envelope, targets, day in found:
             if known:
                 fresh = [target for target in targets if (target.id, envelope.id) not in known]
-                self._recorder.redelivered(len(targets) - len(fresh))
+                self._recorder.redelivered(0 if delivery.again else len(targets) - len(fresh))
                 targets = fresh
             if not targets:
                 self._settle_only(delivery)
@@ -195,12 +202,18 @@ class Channel:
             key = envelope.key
             error = condemned if day >= oldest else outside_window(envelope)
             for target in targets:
-                work = Work(target, message, envelope, self.name, delivery.part, delivery.frame, None if key is None else target.lane + key, arrival)
+                work = Work(target, message, envelope, self.name, delivery.part, delivery.lease, delivery.frame, None if key is None else target.lane + key, arrival)
                 if error is None:
                     works.append(work)
                 else:
                     self._fail(work, error)
         self._put(works)
+
+    async def _learn_blocked(self, leases: Collection[Lease]) -> None:
+        """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
+        if fresh := self._blocked.unknown(leases):
+            rows = await self._store.waiting_keys(self.name, fresh)
+            self._blocked.load([lease for lease in leases if lease.part in fresh], rows)
 
     def _put(self, works: Sequence[Work]) -> None:
         if self._batches:
@@ -225,6 +238,8 @@ class Channel:
                 work = ready[0]
                 if self._blocked.holds(work):
                     self._finish(work, *self._failures.blocked(work))
+                elif self._blocked.overtaken(work):
+                    self._drop(work)
                 else:
                     await self._attempt(work)
             else:
@@ -273,11 +288,10 @@ class Channel:
         self._to_commit.set()
 
     def _fenced(self, work: Work, unit: Unit) -> Unit:
-        """Under the lease of its part; settled with it where this is the message's last handler and one commit can do
+        """Under the lease it was received with; settled with it where this is the message's last handler and one commit can do
         both."""
-        lease = self._consumer.lease_of(work.part)
-        if lease is not None:
-            unit.leases = (lease,)
+        if work.lease is not None:
+            unit.leases = (work.lease,)
         arrival = work.arrival
         if self._colocated and arrival is not None and arrival.left == 1:
             unit.settle = (arrival.delivery.token,)
@@ -294,7 +308,7 @@ class Channel:
 
     def _batch_lane(self, target: Target) -> BatchLane:
         return BatchLane(
-            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, drop=self._drop_batch
+            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, overtaken=self._blocked.overtaken, drop=self._drop_batch
         )
 
     async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
@@ -318,7 +332,8 @@ class Channel:
         self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
         for work in works:
             if work.parked is not None:
-                self._track(work, None)
+                self._blocked.change(work, None)
+                self._bell.ring()
             self._close(work, unit, settled, late)
         await self._closed(settled, late)
 
@@ -378,7 +393,8 @@ class Channel:
                 else:
                     self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:
-                    self._track(work, parks)
+                    self._blocked.change(work, parks)
+                    self._bell.ring()
             elif outcome.commit is Commit.FAILED:
                 self._again(work, outcome)
                 continue
@@ -431,15 +447,10 @@ class Channel:
             self._lanes.done(work.lane)
         self._put([work])
 
-    def _track(self, work: Work, parks: Parked | None) -> None:
-        waits = parks is not None and parks.key is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
-        self._blocked.change(work, waits, work.parked is not None)
-        self._bell.ring()
-
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:
             if self._colocated:
-                units = [Unit(settle=(delivery.token,), leases=self._leases(delivery.part)) for delivery in deliveries]
+                units = [Unit(settle=(delivery.token,), leases=leases_of(delivery)) for delivery in deliveries]
                 await self._committer.submit(units)
                 self._consumer.settled([delivery.token for delivery in deliveries])
             else:
@@ -461,7 +472,7 @@ class Channel:
 
         async def bury() -> None:
             try:
-                await self._committer.submit([Unit(park=[park], leases=self._leases(delivery.part))])
+                await self._committer.submit([Unit(park=[park], leases=leases_of(delivery))])
                 await self._settle([delivery])
             except StoreError as failed:
                 log.warning("channel %s cannot bury a message: %s", self.name, failed)
@@ -495,47 +506,46 @@ class Channel:
     def _queued(self) -> list[Work]:
         return [*self._lanes.clear(), *(work for lane in self._batches.values() for work in lane.clear())]
 
-    def _leases(self, part: int) -> tuple[Lease, ...]:
-        lease = self._consumer.lease_of(part)
-        return () if lease is None else (lease,)
-
     # -- parked -------------------------------------------------------------------------------------------------------
 
     async def _retries(self) -> None:
-        known: set[int] = set()
         while not self._stopping:
+            rows: Sequence[Parked] = ()
             try:
-                parts = self._consumer.parts()
-                if fresh := set(parts) - known:
-                    self._blocked.load(await self._store.waiting_keys(self.name, sorted(fresh)))
-                known = set(parts)
-                rows = await self._store.due(self.name, parts, self._clock.wall_ms(), CREDIT) if parts and not self._alone else []
-                await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken])
+                leases = {part: lease for part in self._consumer.parts() if (lease := self._consumer.lease_of(part)) is not None}
+                if leases and not self._alone:
+                    await self._learn_blocked(leases.values())
+                    rows = [*await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT), *await self._followers(leases)]
+                    await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken], leases)
                 due = await self._store.next_due()
             except StoreError as error:
                 log.warning("channel %s cannot read what is parked: %s", self.name, error)
-                rows, due = [], None
-            wait = 1.0 if due is None else min(1.0, max(0.001, (due - self._clock.wall_ms()) / 1000))
-            await self._bell.wait(wait if not rows else max(wait, 0.005))
+                due = None
+            wait = 1.0 if due is None else (due - self._clock.wall_ms()) / 1000
+            await self._bell.wait(min(1.0, max(0.005, wait)))
 
-    async def _take_parked(self, rows: Sequence[Parked]) -> None:
-        from catga.ports.messages import Outgoing
+    async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
+        found: list[Parked] = []
+        while self._blocked.freed and len(found) < CREDIT:
+            handler, key, part = self._blocked.freed.pop()
+            if part in leases:
+                found += await self._store.followers(self.name, part, handler, key, FOLLOWERS)
+        return found
 
+    async def _take_parked(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
         units = []
         works = []
-        decoded = self._codec.decode([row.frame for row in rows])
-        for row, item in zip(rows, decoded, strict=True):
+        for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
+            lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
-                priority = item[1].priority if item.__class__ is tuple else 4
-                message = Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)
-                units.append(Unit(publish=[message], unpark=[(row.handler, row.id)], leases=self._leases(row.part)))
+                units.append(Unit(publish=[outgoing(row, item)], unpark=[(row.handler, row.id)], leases=(lease,)))
                 continue
             target = self._by_id.get(row.handler)
-            if target is None or item.__class__ is not tuple:
+            if target is None or isinstance(item, Exception):
                 continue
             message, envelope, _ = item
             lane = target.lane + row.key if row.key is not None else None
-            works.append(Work(target, message, envelope, self.name, row.part, row.frame, lane, None, row))
+            works.append(Work(target, message, envelope, self.name, row.part, lease, row.frame, lane, None, row))
             self._taken.add((row.handler, row.id))
         self._open += len(works)
         self._put(works)
@@ -543,3 +553,12 @@ class Channel:
             await self._committer.submit(units)
 
 
+def leases_of(delivery: Delivery) -> tuple[Lease, ...]:
+    """What whatever comes of a delivery commits under."""
+    return () if delivery.lease is None else (delivery.lease,)
+
+
+def outgoing(row: Parked, decoded: tuple[Message, Envelope, Form] | Exception) -> Outgoing:
+    """A scheduled message whose time has come, as it was when it was accepted."""
+    priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
+    return Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)

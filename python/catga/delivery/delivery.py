@@ -19,6 +19,7 @@ from catga.errors import StoreError
 from catga.messages import Message
 from catga.ports.store import Store, Unit
 from catga.ports.transport import Transport
+from catga.transaction import Row
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -94,6 +95,10 @@ class Delivery:
         """Whether a scheduled message was still waiting, and now never leaves."""
         (outcome,) = await self.committer.submit([Unit(unpark=[("", id)])])
         return outcome.commit.value == "committed"
+
+    async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+        """Committed rows."""
+        return await self._store.fetch(sql, args)
 
     async def pending(self) -> int:
         """Messages of the store that are neither handled, dead nor scheduled for later."""

@@ -29,7 +29,8 @@ class Recorder:
             self.retries += 1
 
     def redelivered(self, count: int) -> None:
-        """A message came again and its mark said so."""
+        """Messages that came again: their marks said so, or an instance that ended without a word had, or may have had,
+        them out."""
         self.redeliveries += count
 
     def statistics(self) -> dict[str, int]:

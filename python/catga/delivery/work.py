@@ -8,7 +8,7 @@ from catga.envelope import Envelope
 from catga.mediator.handlers import Handler, Retry
 from catga.mediator.pipeline import Call
 from catga.messages import Message
-from catga.ports.messages import Delivery
+from catga.ports.messages import Delivery, Lease
 from catga.ports.store import Parked
 
 
@@ -39,6 +39,7 @@ class Work(msgspec.Struct, eq=False, gc=False):
     envelope: Envelope
     channel: str
     part: int
+    lease: Lease | None
     frame: bytes
     lane: bytes | None
     arrival: Arrival | None

@@ -18,18 +18,6 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     frame: bytes
 
 
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """A message received. `token` settles it and means something to its consumer only."""
-
-    token: int | bytes
-    part: int
-    frame: bytes
-    suspect: bool = False
-    """Another process ended without a word while it held this: it runs alone."""
-    claims: int = 0
-    """How often a process has ended while it worked on this message alone."""
-
-
 class Lease(msgspec.Struct, frozen=True, gc=False):
     """The right to work one part of a scope until `valid_until` (monotonic seconds, counted from before the claim).
     `epoch` grows with every claim; a commit under an older one changes nothing."""
@@ -38,5 +26,19 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     part: int
     epoch: int
     valid_until: float
-    unclean: bool = False
-    """Its last holder ended without giving it back."""
+    crashes: int = 0
+    """Holders in a row that ended without giving it back, and without what they had out being ended since."""
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A message received. `token` settles it and means something to its consumer only."""
+
+    token: int | bytes
+    part: int
+    frame: bytes
+    lease: Lease | None = None
+    """What its part was held under when it was handed out: whatever comes of it commits under this one or not at all."""
+    again: bool = False
+    """It was, or may have been, out with an instance that ended without a word."""
+    suspect: bool = False
+    """That has happened twice in a row: it runs alone, so that the one that kills its process is told from the rest."""

@@ -168,6 +168,10 @@ class Store(Protocol):
         """Gives parts back cleanly; with `leave` the owner is no longer counted when parts are shared out."""
         ...
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """What their crashed holders had out has ended: their crashes no longer count."""
+        ...
+
     # Outbox
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """Committed rows of the part that are not sent yet, in the same order at every call."""
@@ -179,11 +183,16 @@ class Store(Protocol):
 
     # Parked
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
-        """Rows whose time has come, oldest due first; a key's followers only when nothing before them waits."""
+        """Retries and scheduled messages whose time has come, oldest due first."""
         ...
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
-        """(handler, key, state of its head) of every key that has something parked."""
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """A key's blocked rows, in their order, as far as nothing else of the key waits before them: empty while its
+        head waits for a retry, or is a dead letter that blocks."""
+        ...
+
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
+        """(handler, key, part) of every parked row that later messages of its key must wait behind."""
         ...
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:

@@ -21,8 +21,8 @@ log = logging.getLogger("catga.sqlite")
 # Ours carry a mark, so that the same words from a user are another statement to the cache and meet the guard.
 BEGIN, COMMIT, ROLLBACK = "begin immediate /* catga */", "commit /* catga */", "rollback /* catga */"
 
-CHECKPOINT = 16 * 1024 * 1024
-"""Bytes of log after which it is copied back into the file."""
+CHECKPOINT = 20_000
+"""Rows written by this process after which the log is copied back into the file."""
 
 _DENIED = {
     sqlite3.SQLITE_TRANSACTION,
@@ -46,7 +46,7 @@ class Database:
         self.guarded = False
         self.reader: sqlite3.Connection
         self._gate: Gate
-        self._log = f"{self.path}-wal"
+        self._copied = 0
         self._syncs = options.synchronous == "FULL"
         self._pid = 0
         self._local = threading.local()
@@ -62,16 +62,20 @@ class Database:
             self._gate.enter()
             try:
                 self.writer = self._connect()
+                # Another process that opens the file, or mends its log after a crash, holds it for a moment.
+                self.writer.execute(f"pragma busy_timeout = {int(self.options.lock_timeout * 1000)}")
                 self.writer.execute("pragma journal_mode = wal")
                 self.writer.execute(f"pragma synchronous = {self.options.synchronous}")
                 self.writer.execute("pragma foreign_keys = on")
                 migrate(self.writer, self.path)
+                self.writer.execute("pragma busy_timeout = 0")
             finally:
                 self._gate.leave()
             # Copying the log back to the file waits for the disk: it is done in the writer's thread, when we say so.
             self.writer.execute("pragma wal_autocheckpoint = 0")
             self.writer.set_authorizer(self._authorize)
             self.reader = self._connect()
+            self.reader.execute(f"pragma busy_timeout = {int(self.options.lock_timeout * 1000)}")
             self.reader.execute("pragma query_only = on")
         except sqlite3.Error as error:
             raise store_error(error, str(options_path)) or error from error
@@ -132,9 +136,10 @@ class Database:
             self.rollback()
             raise
         try:
-            if os.stat(self._log).st_size > CHECKPOINT:
-                await self.in_writer(lambda: self.writer.execute("pragma wal_checkpoint(passive)"))
-        except (sqlite3.Error, OSError) as error:
+            if self.writer.total_changes - self._copied > CHECKPOINT:
+                await self.in_writer(lambda: self.writer.execute("pragma wal_checkpoint(passive)").fetchall())
+                self._copied = self.writer.total_changes
+        except sqlite3.Error as error:
             # What was committed stays so; the log is copied back by a later commit.
             log.warning("%s: the log was not copied back: %s", self.path, error)
         finally:

@@ -23,31 +23,39 @@ class Leases:
         (members,) = connection.execute("select count(*) from catga_members where scope = ?", (scope,)).fetchone()
         connection.executemany("insert or ignore into catga_leases (scope, part, epoch, expires_ms) values (?, ?, 0, 0)", [(scope, part) for part in range(parts)])
         share = -(-parts // members)
-        mine = {part: epoch for part, epoch in connection.execute("select part, epoch from catga_leases where scope = ? and owner = ?", (scope, owner))}
+        mine = connection.execute("select part, epoch, crashes from catga_leases where scope = ? and owner = ?", (scope, owner)).fetchall()
         connection.execute("update catga_leases set expires_ms = ? where scope = ? and owner = ?", (expires, scope, owner))
         until = before + ttl
-        leases = [Lease(scope, part, epoch, until) for part, epoch in mine.items()]
+        leases = [Lease(scope, part, epoch, until, crashes) for part, epoch, crashes in mine]
         free = connection.execute(
-            "select part, epoch, owner from catga_leases where scope = ? and (owner is null or (owner <> ? and expires_ms <= ?)) order by part",
+            "select part, epoch, owner, crashes from catga_leases where scope = ? and (owner is null or (owner <> ? and expires_ms <= ?)) order by part",
             (scope, owner, now),
         ).fetchall()
-        for part, epoch, last in free[: max(0, share - len(mine))]:
+        for part, epoch, last, crashed in free[: max(0, share - len(mine))]:
+            crashes = crashed + (last is not None)
             connection.execute(
-                "update catga_leases set owner = ?, epoch = ?, expires_ms = ? where scope = ? and part = ?",
-                (owner, epoch + 1, expires, scope, part),
+                "update catga_leases set owner = ?, epoch = ?, expires_ms = ?, crashes = ? where scope = ? and part = ?",
+                (owner, epoch + 1, expires, crashes, scope, part),
             )
-            leases.append(Lease(scope, part, epoch + 1, until, last is not None))
+            leases.append(Lease(scope, part, epoch + 1, until, crashes))
         return Share(leases, max(0, len(mine) - share))
 
     def release(self, connection: sqlite3.Connection, leases: Sequence[Lease], owner: str, leave: bool) -> None:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
         for lease in leases:
             connection.execute(
-                "update catga_leases set owner = null, alone = 0, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
+                "update catga_leases set owner = null, crashes = 0, alone = 0, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
                 (lease.scope, lease.part, lease.epoch, owner),
             )
         if leave:
             connection.execute("delete from catga_members where owner = ?", (owner,))
+
+    def clear(self, connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+        """Whoever crashed before is forgotten: what it had out has ended."""
+        connection.executemany(
+            "update catga_leases set crashes = 0, alone = 0, alone_claims = 0 where scope = ? and part = ? and epoch = ?",
+            [(lease.scope, lease.part, lease.epoch) for lease in leases],
+        )
 
     def holds(self, connection: sqlite3.Connection, lease: Lease) -> bool:
         """Whether nobody has claimed the part since."""

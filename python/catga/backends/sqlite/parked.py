@@ -10,33 +10,45 @@ _COLUMNS = "handler, id, channel, part, key, state, due_ms, frame, claims, failu
 
 
 def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int) -> list[Parked]:
-    """Retries and schedules whose time has come, and followers whose head has gone."""
+    """Retries and schedules whose time has come."""
     chosen = ",".join(f"{part:d}" for part in parts)
-    rows = connection.execute(
-        f"""
-        select {_COLUMNS} from catga_parked p
-        where channel = ? and part in ({chosen}) and state in ('retry', 'scheduled', 'blocked') and due_ms <= ?
-          and (state <> 'blocked' or not exists (
-            select 1 from catga_parked h where h.handler = p.handler and h.channel = p.channel and h.part = p.part and h.key = p.key and h.place < p.place
-              and (h.state <> 'dead' or h.due_ms < 0)))
-        order by due_ms, place limit ?
-        """,
-        (names.number(channel), now_ms, most),
-    ).fetchall()
+    rows = [
+        row
+        for state in ("retry", "scheduled")
+        for row in connection.execute(
+            f"select {_COLUMNS} from catga_parked where channel = ? and state = ? and due_ms <= ? and part in ({chosen}) order by due_ms, place limit ?",
+            (names.number(channel), state, now_ms, most),
+        )
+    ]
     return [_parked(connection, names, row) for row in rows]
 
 
-def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, ParkedState]]:
+def followers(connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int) -> list[Parked]:
+    """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
+    found = []
+    for row in connection.execute(
+        f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? order by place limit ?",
+        (names.number(handler), names.number(channel), part, key, most),
+    ).fetchall():
+        parked = _parked(connection, names, row)
+        if parked.state is ParkedState.BLOCKED:
+            found.append(parked)
+        elif parked.state is ParkedState.RETRY or parked.due_ms < 0:
+            break
+    return found
+
+
+def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, int]]:
     """Keys that later messages must wait behind."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = connection.execute(
         f"""
-        select handler, key, state from catga_parked where channel = ? and part in ({chosen}) and key is not null
+        select handler, key, part from catga_parked where channel = ? and part in ({chosen}) and key is not null
           and (state in ('retry', 'blocked') or (state = 'dead' and due_ms < 0)) order by place
         """,
         (names.number(channel),),
     )
-    return [(names.text(connection, handler), key, ParkedState(state)) for handler, key, state in rows]
+    return [(names.text(connection, handler), key, part) for handler, key, part in rows]
 
 
 def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handler: str | None) -> list[Parked]:

@@ -193,7 +193,8 @@ class SqliteConsumer:
         part = lease.part
         self._out[seq] = (part, lease.epoch)
         self._count[part] += 1
-        return Delivery(seq, part, frame, seq <= suspects)
+        again = seq <= suspects
+        return Delivery(seq, part, frame, lease, again, again and lease.crashes > 1)
 
     async def _keep(self) -> None:
         while True:
@@ -214,6 +215,9 @@ class SqliteConsumer:
         for part in set(self._leases) - set(leases):
             self._end(part)
         self._leases = leases
+        cleared = [lease for lease in leases.values() if lease.crashes and self._past_suspects(lease.part)]
+        if cleared:
+            await self._store.clear(cleared)
         spare = sorted(leases, reverse=True)[: share.surplus]
         self._wanting = set(spare)
         idle = [leases[part] for part in spare if not self._count.get(part)]
@@ -227,12 +231,16 @@ class SqliteConsumer:
         part = lease.part
         self._end(part)
         self._read[part] = 0
-        if lease.unclean:
+        if lease.crashes:
             rows = await self._store.fetch(
                 "select max(seq) from (select seq from catga_queue where channel = ? and part = ? order by seq limit ?)",
                 (self._store.names.number(self._channel), part, WINDOW),
             )
             self._suspects[part] = rows[0][0] or 0
+
+    def _past_suspects(self, part: int) -> bool:
+        last = self._suspects.get(part, 0)
+        return self._read.get(part, 0) >= last and not any(owner == part and token <= last for token, (owner, _) in self._out.items())
 
     def _end(self, part: int) -> None:
         for token in [token for token, (owner, _) in self._out.items() if owner == part]:

@@ -10,13 +10,13 @@ from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, next_due, pending, waiting_keys
+from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting_keys
 from catga.backends.sqlite.schema import check_version
 from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, HoldLimitExceeded
 from catga.ports.messages import Lease, Outgoing
-from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Unit
+from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SqliteStore:
         """Gives numbers to channels and handlers before they are used."""
         if unknown := self.names.unknown(names):
             await self.write(lambda connection: self.names.learn(connection, unknown))
-            self.names.load(self.database.writer)
+            self.names.load(self.database.reader)
 
     def rename(self, aliases: dict[str, str]) -> None:
         """Handlers that were renamed keep their marks and parked rows; before any work begins."""
@@ -127,6 +127,10 @@ class SqliteStore:
         """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
         await self.write(lambda connection: self._leases.release(connection, leases, owner, leave))
 
+    async def clear(self, leases: Sequence[Lease]) -> None:
+        """See the port."""
+        await self.write(lambda connection: self._leases.clear(connection, leases))
+
     async def alone(self, lease: Lease, token: int) -> int:
         """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
         return await self.write(lambda connection: self._leases.alone(connection, lease, token))
@@ -153,15 +157,17 @@ class SqliteStore:
 
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
         """See the port."""
-        if self.names.unknown([channel]):
-            return []
-        return await self.database.read(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+        return self.database.read_here(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, ParkedState]]:
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """See the port."""
+        return self.database.read_here(lambda connection: followers(connection, self.names, channel, part, handler, key, most))
+
+    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
         if self.names.unknown([channel]):
             return []
-        return await self.database.read(lambda connection: waiting_keys(connection, self.names, channel, parts))
+        return self.database.read_here(lambda connection: waiting_keys(connection, self.names, channel, parts))
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
         """See the port."""
@@ -169,7 +175,7 @@ class SqliteStore:
 
     async def next_due(self) -> int | None:
         """See the port."""
-        return await self.database.read(next_due)
+        return self.database.read_here(next_due)
 
     async def pending(self) -> int:
         """See the port; at most 3,000."""
@@ -286,7 +292,7 @@ class SqliteStore:
             self.database.rollback()
             raise
         await self.database.commit()
-        self.names.load(self.database.writer)
+        self.names.load(self.database.reader)
 
 
 def _names_of(units: Sequence[Unit]) -> Iterable[str]:

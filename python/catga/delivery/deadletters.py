@@ -1,0 +1,130 @@
+"""Dead letters: the messages that were given up, and the ways back."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from catga import _core
+from catga.backends import open_backend
+from catga.clock import Clock, SystemClock
+from catga.messages import NORMAL
+from catga.ports.messages import Outgoing
+from catga.ports.store import Commit, Parked, ParkedState, Store, Unit
+
+PAGE: Final = 200
+"""Rows that are replayed or purged in one commit."""
+
+
+class DeadLetters:
+    """Looks at the dead letters of a store, puts them back to work or throws them away.
+
+    Every instance of an app, and the command line, may do so at once. Rows should be fresh: one that somebody else has
+    replayed since waits again in its place, and a purge would take it from there.
+
+    >>> async def mend() -> int:
+    ...     async with DeadLetters.open("sqlite:///orders.db") as letters:
+    ...         return await letters.replay_all("orders.mail")
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, store: Any, *, transport: Any = None, clock: Clock | None = None
+    ) -> "AsyncGenerator[DeadLetters, None]":
+        """Of a store's URL, or of a store that may be open already. `transport` is that of the app: where it is another
+        than the store's own queue, bytes that found no handler go back to it through the outbox."""
+        clock = clock or SystemClock()
+        opened: Store = open_backend("store", store, clock) if isinstance(store, str) else store
+        carrier = open_backend("transport", transport, clock) if isinstance(transport, str) else transport
+        await opened.open()
+        try:
+            if (
+                carrier is None
+                or not carrier.capabilities.accepts_durably
+                or carrier.capabilities.store_id == opened.store_id
+            ):
+                opened.queue()
+            yield cls(opened, clock)
+        finally:
+            await opened.close()
+
+    async def newest(self, most: int = 100, handler: str | None = None) -> Sequence[Parked]:
+        """Up to `most` of them; of one handler, where its id is given. Nothing is decoded."""
+        return await self._store.dead(most, handler)
+
+    async def find(self, message: str, handler: str | None = None) -> Sequence[Parked]:
+        """Those of one message: one for each handler that gave it up. `message` is its id, or the beginning of one."""
+        wanted = message.lower()
+        most = PAGE
+        while True:
+            rows = await self._store.dead(most, handler)
+            found = [row for row in rows if row.id.hex().startswith(wanted)]
+            if len(rows) < most or any(row.id.hex() == wanted for row in found):
+                return found
+            most *= 4
+
+    async def replay(self, rows: Sequence[Parked]) -> int:
+        """Back to work, with all tries before them; how many were still there. One whose handler is not known goes
+        through the queue again, to whoever knows it by now."""
+        return await self._end(rows, self._again)
+
+    async def replay_all(self, handler: str | None = None) -> int:
+        """Each dead letter once: one that dies again meanwhile stays."""
+        return await self._end_all(handler, self._again)
+
+    async def purge(self, rows: Sequence[Parked]) -> int:
+        """Throws them away; how many were still there. Their marks stay: a late copy of the message changes nothing."""
+        return await self._end(rows, _drop)
+
+    async def purge_all(self, handler: str | None = None) -> int:
+        """Throws all of them away."""
+        return await self._end_all(handler, _drop)
+
+    async def _end_all(self, handler: str | None, unit_of: Callable[[Parked], Unit]) -> int:
+        seen: set[tuple[str, bytes]] = set()
+        count = 0
+        # What died again stands first: asking for more than was seen reaches those behind it.
+        while rows := [
+            row for row in await self._store.dead(len(seen) + PAGE, handler) if (row.handler, row.id) not in seen
+        ]:
+            seen.update((row.handler, row.id) for row in rows)
+            count += await self._end(rows, unit_of)
+        return count
+
+    async def _end(self, rows: Sequence[Parked], unit_of: Callable[[Parked], Unit]) -> int:
+        count = 0
+        for start in range(0, len(rows), PAGE):
+            for outcome in await self._store.commit([unit_of(row) for row in rows[start : start + PAGE]]):
+                if outcome.error is not None:
+                    raise outcome.error
+                count += outcome.commit is Commit.COMMITTED
+        return count
+
+    def _again(self, row: Parked) -> Unit:
+        place = (row.handler, row.id)
+        now = self._clock.wall_ms()
+        if not row.handler:
+            return Unit(unpark=[place], publish=[_outgoing(row, now)])
+        return Unit(
+            unpark=[place],
+            park=[msgspec.structs.replace(row, state=ParkedState.RETRY, due_ms=now, failures=0, claims=0)],
+        )
+
+
+def _drop(row: Parked) -> Unit:
+    return Unit(unpark=[(row.handler, row.id)])
+
+
+def _outgoing(row: Parked, now: int) -> Outgoing:
+    try:
+        _, _, _, priority, _, message, _, due, _, _, key, _, _ = _core.unpack(row.frame)
+    except _core.FrameError:
+        # Bytes that are no frame come back as they went: perhaps a newer release can read them.
+        return Outgoing(row.id, row.channel, row.part, row.key, NORMAL, now, row.frame)
+    return Outgoing(message, row.channel, row.part, key, priority, due, row.frame)

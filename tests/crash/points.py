@@ -1,0 +1,71 @@
+"""Named places where a worker may die, around every step that holds something. Wrapped from outside: the library has no
+code for its own tests."""
+
+import functools
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from catga.backends.sqlite.database import Database
+from catga.backends.sqlite.leases import Leases
+from catga.backends.sqlite.queue import SqliteConsumer
+from catga.backends.sqlite.writes import Writes
+from catga.delivery.channel import Channel
+from catga.delivery.committer import Committer
+from catga.delivery.run import Runner
+
+POINTS: dict[str, tuple[type, str, str]] = {
+    "received, not looked up": (Channel, "_take", "before"),
+    "looked up, not run": (Channel, "_take", "after"),
+    "run, not committed": (Runner, "unit", "after"),
+    "handed to the committer": (Committer, "submit", "before"),
+    "lock held, nothing written": (Database, "begin", "after"),
+    "statements run, marks not written": (Writes, "_bookkeeping", "before"),
+    "all written, not committed": (Writes, "apply_hopefully", "after"),
+    "committed, nobody told": (Database, "commit", "after"),
+    "committed, lanes not freed": (Channel, "_ended", "before"),
+    "ended": (Channel, "_ended", "after"),
+    "lease claimed": (Leases, "claim", "after"),
+    "retry taken from the parked": (Channel, "_take_parked", "after"),
+    "read from the queue": (SqliteConsumer, "_look", "after"),
+}
+
+
+def die_at(point: str, passes: int, tell: Callable[[int], None]) -> None:
+    """Arms one point: the process kills itself the `passes`-th time it comes by, after telling which one it was."""
+    owner, name, when = POINTS[point]
+    original = getattr(owner, name)
+    left = passes
+
+    def pass_by() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            tell(list(POINTS).index(point) + 1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if original.__code__.co_flags & 0x80:
+
+        @functools.wraps(original)
+        async def waits(*args: Any, **kwargs: Any) -> Any:
+            if when == "before":
+                pass_by()
+            result = await original(*args, **kwargs)
+            if when == "after":
+                pass_by()
+            return result
+
+        setattr(owner, name, waits)
+    else:
+
+        @functools.wraps(original)
+        def runs(*args: Any, **kwargs: Any) -> Any:
+            if when == "before":
+                pass_by()
+            result = original(*args, **kwargs)
+            if when == "after":
+                pass_by()
+            return result
+
+        setattr(owner, name, runs)
