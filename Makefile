@@ -16,7 +16,9 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust build_backend 
 PYTEST := PYTHONDEVMODE=1 $(PY) -W error -m pytest
 DEBUG := target/debug-python
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean
+BENCH_VENV := .venv-bench
+
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -110,6 +112,9 @@ demo-crash: setup ## the same year while workers are killed; the account must st
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
 	PYTHONPATH=examples:benches $(PY) -m flights.crash
 
+test-crash: setup ## kill workers for 50 rounds and count: nothing lost, nothing twice, every key in order
+	CATGA_ROUNDS=50 $(PYTEST) -q tests/crash
+
 # -- upkeep -----------------------------------------------------------------------------------------------------------
 
 lock: ## resolve the dependencies anew into requirements/
@@ -117,7 +122,19 @@ lock: ## resolve the dependencies anew into requirements/
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group pyproject.toml:dev --group pyproject.toml:bench pyproject.toml -o requirements/bench.lock
 	cargo update --workspace
 
+$(BENCH_VENV)/.installed: requirements/bench.lock $(STAMP)
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	@cmp -s $< $(BENCH_VENV)/.lock || { $(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip && $(BENCH_VENV)/bin/pip install --quiet --require-hashes -r $< && cp $< $(BENCH_VENV)/.lock; }
+	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(BENCH_VENV)/bin/maturin develop --release --locked --quiet
+	@touch $@
+
+bench: $(BENCH_VENV)/.installed ## measure us and the peers side by side; fails where a bar is short (about 5 minutes)
+	@$(BENCH_VENV)/bin/python -m benches
+
+bench-page: $(BENCH_VENV)/.installed ## write docs/benchmarks.md from the last run
+	@$(BENCH_VENV)/bin/python -m benches --page
+
 clean: ## remove what was built
-	rm -rf $(VENV) target dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) target dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find python tests benches examples -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/catga/_core*.so

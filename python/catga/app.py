@@ -148,7 +148,7 @@ class Catga(Router):
     def send(self, message: Command[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
     @overload
     def send(self, message: Query[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
-    def send(self, message: Any, /, *, id: str | None = None) -> Coroutine[Any, Any, Any]:
+    def send(self, message: Any, /, id: str | None = None) -> Coroutine[Any, Any, Any]:
         """The reply that the message's class declares.
 
         With an `id` (32 hexadecimal digits), sending again gives the stored reply of the first time, where the handler

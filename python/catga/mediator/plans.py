@@ -33,6 +33,8 @@ def call_of(handler: Handler, arguments: Sequence[Argument], middleware: Sequenc
     given = _given(arguments, names)
     if lines:
         source = f"async def plan(message, ctx):\n{''.join(lines)}    return await handler(message{given})\n"
+    elif given == ", ctx":
+        return compose(handler.function, middleware, handler)
     else:
         source = f"def plan(message, ctx):\n    return handler(message{given})\n"
     return compose(_compile(handler.id, source, names), middleware, handler)
