@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"middleware"},
     {"delivery"},
     {"backends"},
+    {"deadletters"},
     {"running"},
     {"app"},
     {"catga"},

@@ -33,6 +33,7 @@ PUBLIC = [
 ]
 
 PORTS = [
+    "PARTS",
     "Capabilities",
     "Commit",
     "Consumer",

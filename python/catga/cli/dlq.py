@@ -11,7 +11,7 @@ from catga.cli.letters import Letter, letter, payload_of
 from catga.cli.output import note, print_fields, print_json, print_table
 from catga.cli.stores import app_of, letters_of
 from catga.cli.target import UsageError
-from catga.delivery.deadletters import DeadLetters
+from catga.deadletters import DeadLetters
 from catga.ports.store import Parked
 
 T = TypeVar("T")

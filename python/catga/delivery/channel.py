@@ -108,6 +108,10 @@ class Channel:
             await asyncio.wait(self._tasks)
         await self._consumer.stop()
 
+    def nudge(self) -> None:
+        """Something was parked: it may be due before the next look."""
+        self._bell.ring()
+
     def statistics(self) -> dict[str, int]:
         """Messages taken in and not ended, and how many of them wait to run."""
         return {"open": self._open, "queued": len(self._lanes)}
@@ -401,6 +405,8 @@ class Channel:
             if outcome is COMMITTED:
                 if parks is None:
                     dues.append(work.envelope.due_ms)
+                    if unit.park:
+                        self._bell.ring()
                 else:
                     self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:

@@ -90,6 +90,8 @@ class Delivery:
         """Commits a message that waits for its time."""
         row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
         await self._commit(Unit(park=[scheduled(row)]))
+        for channel in self._channels:
+            channel.nudge()
 
     async def cancel(self, id: bytes) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
