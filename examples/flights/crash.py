@@ -93,7 +93,7 @@ async def run(path: str, folder: Path, data: list[RecordDeparture], workers: int
                 await app.enqueue_many(chunk)
                 acknowledged.update(departure.number for departure in chunk)
                 # Spread over the killing, so that there is work under way at every kill.
-                while len(crew.kills) < kills and len(acknowledged) > len(data) * (len(crew.kills) + 2) / (kills + 2):
+                while len(crew.kills) < kills and len(acknowledged) > len(data) * (len(crew.kills) + 2) / (kills + 2):  # noqa: ASYNC110 - other processes count
                     await asyncio.sleep(0.01)
 
         async def murder() -> None:

@@ -6,14 +6,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from plain_sqlite import plain_rate
-
 from catga.envelope import Codec, caused_by
 from flights.account import Account, account, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
 from flights.messages import FlightCancelled, FlightDelayed, FlightDeparted, RebookPassengers, RecordDeparture
 from flights.show import advance, console, progress, report
+from plain_sqlite import plain_rate
 
 CHUNK = 500
 

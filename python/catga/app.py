@@ -84,8 +84,8 @@ class Catga(Router):
     ) -> None:
         super().__init__(middleware=middleware)
         self.name = name
-        self.store = store if store is not None else os.environ.get("CATGA_STORE")
-        self.transport = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
+        self.store: Any = store if store is not None else os.environ.get("CATGA_STORE")
+        self.transport: Any = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
         self.messages = messages
         self.retry = retry
         self.queue = queue
@@ -94,7 +94,7 @@ class Catga(Router):
         self.stop_within = stop_within
         self.clock: Clock = clock or SystemClock()
         self.entropy: Entropy = entropy or system_entropy()
-        self.ids = _core.Ids(self.entropy.getrandbits(64))
+        self.ids: _core.Ids = _core.Ids(self.entropy.getrandbits(64))
         self.overrides: dict[Any, Any] = {}
         self.features: list[Feature] = []
         self._plans: dict[type[Message], Any] = {}

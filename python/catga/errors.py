@@ -294,7 +294,7 @@ class RemoteError(DeliveryError):
 
     code = "CTG-5003"
 
-    def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:  # noqa: A002
+    def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
 
@@ -306,4 +306,4 @@ class ItemsFailed(DeliveryError):
 
     def __init__(self, failed: Mapping[int, Exception]) -> None:
         super().__init__(f"{len(failed)} items of the batch failed")
-        self.failed = dict(failed)
+        self.failed: dict[int, Exception] = dict(failed)

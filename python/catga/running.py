@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catga.backends import open_backend
 from catga.clock import sleep
@@ -37,7 +37,7 @@ class Running:
         self.after: dict[type, Callable[[Any], Awaitable[Any]]] = After()
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
-        self.timers = Timers(app.clock)
+        self.timers: Timers = Timers(app.clock)
         self._local = LocalQueue(app.queue, app.clock, self._run_local)
         self._batches: list[LocalBatches] = []
         self._opened = AsyncExitStack()
@@ -157,9 +157,8 @@ class Running:
                 continue
             else:
                 plan = pure_plan(self._app, handler, arguments, middleware, self._publish, None if self.delivery else self.after)
-            if handler.kind != "event":
-                if plan is not None and handler.batch is None:
-                    self.plans[message] = plan
+            if handler.kind != "event" and plan is not None and handler.batch is None:
+                self.plans[message] = plan
             if plan is not None:
                 (beside if handler.concurrent else following).setdefault(message, []).append(plan)
         for message in {*following, *beside}:
@@ -231,6 +230,6 @@ async def _nobody(event: Any) -> None:
 class NoStoreMistake(ConfigurationError):
     """A handler that writes, in an app without a store."""
 
-    code = NoStore.code
+    code: ClassVar[str] = NoStore.code
 
 

@@ -38,6 +38,9 @@ BACKENDS_MAY_KNOW = {"_core", "errors", "clock", "messages", "transaction", "por
 FOR_TYPES_ONLY = {("running", "app")}
 """Upward, under TYPE_CHECKING: an app makes its `Running`, which reads the app's options."""
 
+CROOKED = {("catga.delivery.deadletters", "catga.backends")}
+"""Known and not meant to stay: dead letters open a store by its URL, which is for the side of the app to do."""
+
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
@@ -95,14 +98,14 @@ def test_every_room_has_its_place() -> None:
 
 
 def test_imports_point_down() -> None:
-    crooked = []
+    crooked = {}
     for arrow in arrows():
         here, there = room(arrow.module), room(arrow.imported)
         if here == there or LEVEL[there] < LEVEL[here]:
             continue
         if not (arrow.typing and (here, there) in FOR_TYPES_ONLY):
-            crooked.append(str(arrow))
-    assert crooked == []
+            crooked[arrow.module, arrow.imported] = str(arrow)
+    assert set(crooked) == CROOKED, sorted(crooked.values())
 
 
 def test_backends_know_ports_and_never_each_other() -> None:
@@ -110,9 +113,8 @@ def test_backends_know_ports_and_never_each_other() -> None:
     for arrow in arrows():
         if not arrow.module.startswith("catga.backends"):
             continue
-        if room(arrow.imported) not in BACKENDS_MAY_KNOW:
-            crooked.append(str(arrow))
-        elif arrow.imported.startswith("catga.backends") and arrow.module.split(".")[:3] != arrow.imported.split(".")[:3]:
+        another = arrow.imported.startswith("catga.backends") and arrow.module.split(".")[:3] != arrow.imported.split(".")[:3]
+        if another or room(arrow.imported) not in BACKENDS_MAY_KNOW:
             crooked.append(str(arrow))
     assert crooked == []
 

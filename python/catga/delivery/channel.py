@@ -21,7 +21,7 @@ from catga.ports.messages import Delivery, Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
-log = logging.getLogger("catga.delivery")
+log: logging.Logger = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""

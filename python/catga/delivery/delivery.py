@@ -41,10 +41,10 @@ class Delivery:
         self._concurrency = concurrency
         self._window_days = window_days
         self._channels: list[Channel] = []
-        self.recorder = Recorder()
-        self.committer = Committer(store)
-        self.outbox = Outbox(app, codec)
-        self.direct = Direct(app, codec, store, self.committer, self.outbox)
+        self.recorder: Recorder = Recorder()
+        self.committer: Committer = Committer(store)
+        self.outbox: Outbox = Outbox(app, codec)
+        self.direct: Direct = Direct(app, codec, store, self.committer, self.outbox)
 
     async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]], work: bool) -> None:
         """Begins to compete for the parts of every channel that has a handler here; without `work`, only accepts."""

@@ -1,6 +1,7 @@
 """What a failure writes: a parked row for the next try, or a dead letter with its reason and history."""
 
 import traceback
+
 import msgspec
 
 from catga.clock import Clock, Entropy

@@ -10,7 +10,7 @@ from catga.clock import Clock
 from catga.mediator.handlers import Batch
 from catga.mediator.timers import Timers
 
-log = logging.getLogger("catga.batches")
+log: logging.Logger = logging.getLogger("catga.batches")
 
 
 class LocalBatches:

@@ -5,7 +5,14 @@ from typing import Any
 
 import msgspec
 
-from catga.errors import ConfigurationError, DuplicateHandler, DuplicateName, HandlerDefinitionError, MessageDefinitionError, MissingUpcaster
+from catga.errors import (
+    ConfigurationError,
+    DuplicateHandler,
+    DuplicateName,
+    HandlerDefinitionError,
+    MessageDefinitionError,
+    MissingUpcaster,
+)
 from catga.mediator.handlers import Handler, check_handler
 from catga.mediator.pipeline import check_middleware
 from catga.mediator.router import Middleware, Upcaster
@@ -69,9 +76,16 @@ class Registry:
         if strange:
             mistakes.append(MessageDefinitionError(f"{message.__name__} holds or replies what cannot be encoded: {', '.join(sorted(strange))}", where=where, fix="use data: structs, numbers, text, lists; an error as a reply is an enum or a struct"))
         version = message.__catga__.version
-        for step in range(1, version):
-            if step not in self.upcasts.get(message, {}):
-                mistakes.append(MissingUpcaster(f"{message.__name__} is at version {version}, and nothing lifts version {step}", where=where, fix=f"write `@app.upcast({message.__name__}, {step})` over a function from its old fields to the next version's"))
+        known = self.upcasts.get(message, {})
+        mistakes += [
+            MissingUpcaster(
+                f"{message.__name__} is at version {version}, and nothing lifts version {step}",
+                where=where,
+                fix=f"write `@app.upcast({message.__name__}, {step})` over a function from its old fields to the next version's",
+            )
+            for step in range(1, version)
+            if step not in known
+        ]
         return mistakes
 
 

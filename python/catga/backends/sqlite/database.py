@@ -16,7 +16,7 @@ from catga.backends.sqlite.schema import migrate
 from catga.errors import AppClosed, OutcomeUnknown, StoreUnavailable
 
 T = TypeVar("T")
-log = logging.getLogger("catga.sqlite")
+log: logging.Logger = logging.getLogger("catga.sqlite")
 
 # Ours carry a mark, so that the same words from a user are another statement to the cache and meet the guard.
 BEGIN, COMMIT, ROLLBACK = "begin immediate /* catga */", "commit /* catga */", "rollback /* catga */"
@@ -41,7 +41,7 @@ class Database:
 
     def __init__(self, options: SqliteOptions) -> None:
         self.options = options
-        self.path = str(options.absolute)
+        self.path: str = str(options.absolute)
         self.writer: sqlite3.Connection
         self.guarded = False
         self.reader: sqlite3.Connection

@@ -25,7 +25,7 @@ def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: 
 
 def followers(connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int) -> list[Parked]:
     """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
-    found = []
+    found: list[Parked] = []
     for row in connection.execute(
         f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? order by place limit ?",
         (names.number(handler), names.number(channel), part, key, most),

@@ -24,7 +24,7 @@ class SqliteTransport:
 
     def __init__(self, store: "SqliteStore") -> None:
         self._store = store
-        self.capabilities = Capabilities(accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id)
+        self.capabilities: Capabilities = Capabilities(accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id)
 
     async def open(self) -> None:
         """Opens the file, if the app's store has not."""

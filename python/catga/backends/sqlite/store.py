@@ -31,10 +31,10 @@ class SqliteStore:
     def __init__(self, options: SqliteOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.store_id = f"sqlite:{options.absolute}"
-        self.database = Database(options)
-        self.names = Names()
-        self.bell = Bell(clock)
+        self.store_id: str = f"sqlite:{options.absolute}"
+        self.database: Database = Database(options)
+        self.names: Names = Names()
+        self.bell: Bell = Bell(clock)
         self._writes = Writes(self.database, self.names)
         self._leases = Leases(clock)
         self._turn = asyncio.Lock()
