@@ -59,7 +59,9 @@ class Bell:
         """True when it rang, False after `seconds`."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
-        timer = self._clock.call_at(self._clock.monotonic() + seconds, lambda: None if waiter.done() else waiter.set_result(False))
+        timer = self._clock.call_at(
+            self._clock.monotonic() + seconds, lambda: None if waiter.done() else waiter.set_result(False)
+        )
         try:
             return await waiter
         finally:

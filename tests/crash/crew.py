@@ -106,5 +106,14 @@ class Crew:
             point, passes = self._todo.pop(), self._chance.randint(2, 12)
             if point == "run, not committed":
                 passes *= 50
-        command = [sys.executable, "-m", "tests.crash.worker", self._store, str(self._path), str(index), point, str(passes)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.crash.worker",
+            self._store,
+            str(self._path),
+            str(index),
+            point,
+            str(passes),
+        ]
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})

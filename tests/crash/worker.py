@@ -50,7 +50,11 @@ def main() -> None:
         app = make_app(store, index)
         if point:
             # Said at the last moment: what it has open, and where it dies.
-            die_at(point, int(passes), lambda reached: struct.pack_into("<qq", board, slot, claims(app) if app._running else 0, reached))
+            die_at(
+                point,
+                int(passes),
+                lambda reached: struct.pack_into("<qq", board, slot, claims(app) if app._running else 0, reached),
+            )
         asyncio.run(work(app, board, int(index)))
 
 

@@ -226,7 +226,9 @@ async def test_who_lost_its_part_writes_nothing(path: Path, log: Any) -> None:
     await asyncio.sleep(0.1)
     new = await store.claim("scope", "new", 1, 5.0)
     insert = [Statement("insert into log (name, amount) values ('x', 1)", ())]
-    outcomes = await store.commit([Unit(statements=insert, leases=old.leases), Unit(statements=insert, leases=new.leases)])
+    outcomes = await store.commit(
+        [Unit(statements=insert, leases=old.leases), Unit(statements=insert, leases=new.leases)]
+    )
     await store.close()
     assert [outcome.commit for outcome in outcomes] == [Commit.STALE, Commit.COMMITTED]
     assert log() == [("x", 1)]

@@ -47,7 +47,11 @@ class LocalQueue:
         """Waits for room under `block`; `QueueFull` under `reject`. Dropped messages are counted."""
         while not self._offer(message):
             if self._options.policy != "block":
-                raise QueueFull(f"the queue holds {self._options.capacity} messages", why="policy is reject", fix="send less, raise the capacity, or choose policy='block'")
+                raise QueueFull(
+                    f"the queue holds {self._options.capacity} messages",
+                    why="policy is reject",
+                    fix="send less, raise the capacity, or choose policy='block'",
+                )
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             try:
