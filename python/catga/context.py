@@ -87,7 +87,9 @@ class Context(msgspec.Struct, gc=False, eq=False):
         else:
             self._out.append(command)
 
-    def schedule(self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None) -> str:
+    def schedule(
+        self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None
+    ) -> str:
         """As `enqueue` or `publish`, `delay` seconds from now or at a moment; the id it gives cancels it."""
         later = self._app.later(message, delay, at)
         if self._out is None:

@@ -2,7 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, ForwardRef, Generic, TypeVar, dataclass_transform, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    ForwardRef,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 import msgspec
 
@@ -72,7 +83,9 @@ class MessageMeta(msgspec.StructMeta):
             )
         if not 0 <= priority < PRIORITIES:
             raise MessageDefinitionError(
-                f"{clsname} has priority {priority}", where=where, fix=f"give one from 0 (first) to {PRIORITIES - 1} (last)"
+                f"{clsname} has priority {priority}",
+                where=where,
+                fix=f"give one from 0 (first) to {PRIORITIES - 1} (last)",
             )
         if not 1 <= version <= MAX_VERSION:
             raise MessageDefinitionError(

@@ -32,7 +32,9 @@ def blocks(text: str) -> list[Block]:
     for fence, following in itertools.zip_longest(fences, fences[1:]):
         if fence[1] != "python":
             continue
-        directly = following is not None and following[1] == "text" and not text[fence.end() : following.start()].strip()
+        directly = (
+            following is not None and following[1] == "text" and not text[fence.end() : following.start()].strip()
+        )
         shown = (following.start(2), following.end(2)) if following is not None and directly else None
         found.append(Block(fence[2], text.count("\n", 0, fence.start(2)), shown))
     return found

@@ -11,7 +11,9 @@ from .pages import blocks
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).parent / "pages.py"
-PAGES = [page for page in sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]) if blocks(page.read_text("utf-8"))]
+PAGES = [
+    page for page in sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]) if blocks(page.read_text("utf-8"))
+]
 WRITE = ["--write"] if os.environ.get("CATGA_WRITE_DOCS") == "1" else []
 
 
@@ -20,7 +22,9 @@ def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(RUNNER), str(page), *WRITE]
     # Without the development mode of the tests: under it asyncio reports every step that takes long on a busy machine.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip() == "", "a page that runs well says nothing on the side"
 

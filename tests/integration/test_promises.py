@@ -82,7 +82,8 @@ asyncio.run(main())
 
 
 async def test_what_was_acknowledged_outlives_its_process(path: Path, log: Any) -> None:
-    sender = subprocess.run([sys.executable, "-c", SENDER, f"sqlite:///{path}"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", SENDER, f"sqlite:///{path}"]
+    sender = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert sender.returncode == 9, sender.stderr
     acknowledged = [int(line) for line in sender.stdout.split()]
     assert len(acknowledged) == 100
@@ -225,7 +226,9 @@ async def test_who_lost_its_part_writes_nothing(path: Path, log: Any) -> None:
     await asyncio.sleep(0.1)
     new = await store.claim("scope", "new", 1, 5.0)
     insert = [Statement("insert into log (name, amount) values ('x', 1)", ())]
-    outcomes = await store.commit([Unit(statements=insert, leases=old.leases), Unit(statements=insert, leases=new.leases)])
+    outcomes = await store.commit(
+        [Unit(statements=insert, leases=old.leases), Unit(statements=insert, leases=new.leases)]
+    )
     await store.close()
     assert [outcome.commit for outcome in outcomes] == [Commit.STALE, Commit.COMMITTED]
     assert log() == [("x", 1)]
@@ -242,9 +245,8 @@ async def test_a_queue_in_memory_is_bounded() -> None:
 
     async with app:
         with pytest.raises(QueueFull):
-            for amount in range(100):
-                await app.enqueue(Add(str(amount), amount))
-        assert amount <= 7
+            await app.enqueue_many([Add(str(amount), amount) for amount in range(100)])
+        assert app.statistics()["queued"] == 5
         go.set()
 
 

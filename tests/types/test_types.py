@@ -26,7 +26,9 @@ def expected(name: str) -> set[int]:
 def run(*command: str) -> str:
     # The checkers are programs of their own: our strictness about warnings is not theirs.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,10 @@ def pyright(tmp_path_factory: pytest.TempPathFactory) -> Found:
 def test_errors_are_where_they_belong(checker: str, name: str, request: pytest.FixtureRequest) -> None:
     found: Found = request.getfixturevalue(checker)
     wanted = expected(name)
-    here = {line if line in wanted or line - 1 not in wanted else line - 1: text for line, text in found.get(name, {}).items()}
+    here = {
+        line if line in wanted or line - 1 not in wanted else line - 1: text
+        for line, text in found.get(name, {}).items()
+    }
     assert set(here) == wanted, here
 
 

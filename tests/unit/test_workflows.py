@@ -30,7 +30,9 @@ def test_there_are_workflows() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 class TestEvery:
     def test_actions_are_pinned_by_hash_with_the_version_beside_it(self, path: Path) -> None:
-        loose = [line.strip() for line in path.read_text("utf-8").splitlines() if "uses:" in line and not PINNED.search(line)]
+        loose = [
+            line.strip() for line in path.read_text("utf-8").splitlines() if "uses:" in line and not PINNED.search(line)
+        ]
         assert loose == []
 
     def test_permissions_are_given_by_the_job_and_read_only(self, path: Path) -> None:

@@ -26,7 +26,9 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Most = Annotated[int, typer.Option("--most", "-n", min=1, help="How many to show.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-commands = typer.Typer(no_args_is_help=True, help="List, show, replay and purge messages that failed for good.")
+commands: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="List, show, replay and purge messages that failed for good."
+)
 
 
 @commands.command("list")

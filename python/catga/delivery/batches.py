@@ -43,7 +43,9 @@ class BatchLane:
         self._holds = holds
         self._overtaken = overtaken
         self._drop = drop
-        self._batcher: _core.Batcher[Work] = _core.Batcher(min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000)))
+        self._batcher: _core.Batcher[Work] = _core.Batcher(
+            min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000))
+        )
         self._bell = Bell(clock)
         self._force = False
 
@@ -136,5 +138,3 @@ class BatchLane:
 
     def _now(self) -> int:
         return int(self._clock.monotonic() * 1000)
-
-

@@ -36,7 +36,9 @@ class Blocked:
 
     def holds(self, work: Work) -> bool:
         """Whether it must wait behind another; the parked ones themselves need not."""
-        return bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
+        return (
+            bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
+        )
 
     def overtaken(self, work: Work) -> bool:
         """Whether a follower that was read together with its head must go back: the head has failed again."""

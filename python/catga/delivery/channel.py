@@ -21,7 +21,7 @@ from catga.ports.messages import Delivery, Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
-log = logging.getLogger("catga.delivery")
+log: logging.Logger = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""
@@ -83,7 +83,9 @@ class Channel:
         self._to_commit = asyncio.Event()
         self._blocked = Blocked()
         self._tasks: list[asyncio.Task[None]] = []
-        self._batches = {target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None}
+        self._batches = {
+            target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None
+        }
         self._stopping = False
         self._rewind = False
         self._alone = False
@@ -91,7 +93,13 @@ class Channel:
 
     async def start(self) -> None:
         """Begins to take work."""
-        loops = [self._receive(), self._commits(), self._retries(), *(lane.work() for lane in self._batches.values()), *(self._work() for _ in range(self._concurrency))]
+        loops = [
+            self._receive(),
+            self._commits(),
+            self._retries(),
+            *(lane.work() for lane in self._batches.values()),
+            *(self._work() for _ in range(self._concurrency)),
+        ]
         self._tasks = [asyncio.create_task(loop, name=f"catga-{self.name}-{n}") for n, loop in enumerate(loops)]
 
     async def stop(self, deadline: float) -> None:
@@ -159,7 +167,12 @@ class Channel:
             return
         claims = await self._consumer.alone(delivery)
         if claims >= POISON:
-            error = Poison("the process ended each time it worked on this message alone", where=f"channel {self.name}", why=f"{claims} claims ended without a word", fix="mend the handler, then `catga dlq replay`")
+            error = Poison(
+                "the process ended each time it worked on this message alone",
+                where=f"channel {self.name}",
+                why=f"{claims} claims ended without a word",
+                fix="mend the handler, then `catga dlq replay`",
+            )
             await self._take([delivery], error)
         else:
             await self._take([delivery])
@@ -180,7 +193,9 @@ class Channel:
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
         found: list[tuple[Delivery, Message, Envelope, Sequence[Target], int]] = []
-        for delivery, item in zip(deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True):
+        for delivery, item in zip(
+            deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True
+        ):
             if isinstance(item, Exception):
                 self._bury(delivery, item)
                 continue
@@ -208,7 +223,17 @@ class Channel:
             key = envelope.key
             error = condemned if day >= oldest else outside_window(envelope)
             for target in targets:
-                work = Work(target, message, envelope, self.name, delivery.part, delivery.lease, delivery.frame, None if key is None else target.lane + key, arrival)
+                work = Work(
+                    target,
+                    message,
+                    envelope,
+                    self.name,
+                    delivery.part,
+                    delivery.lease,
+                    delivery.frame,
+                    None if key is None else target.lane + key,
+                    arrival,
+                )
                 if error is None:
                     works.append(work)
                 else:
@@ -291,7 +316,9 @@ class Channel:
         def unit_of(result: tuple[Context, Any]) -> Unit:
             return self._fenced(work, self._runner.unit(work, *result))
 
-        (ctx, _), unit, outcome = await self._store.exclusive(lambda connection: self._runner.run_alone(work, connection), unit_of)
+        (ctx, _), unit, outcome = await self._store.exclusive(
+            lambda connection: self._runner.run_alone(work, connection), unit_of
+        )
         await self._ended([(work, unit, None, ctx)], [outcome])
 
     def _fail(self, work: Work, error: BaseException) -> None:
@@ -322,7 +349,16 @@ class Channel:
 
     def _batch_lane(self, target: Target) -> BatchLane:
         return BatchLane(
-            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, overtaken=self._blocked.overtaken, drop=self._drop_batch
+            target,
+            self._clock,
+            self._runner,
+            commit=self._commit_batch,
+            done=self._batch_done,
+            fail=self._fail_item,
+            block=self._block_item,
+            holds=self._blocked.holds,
+            overtaken=self._blocked.overtaken,
+            drop=self._drop_batch,
         )
 
     async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
@@ -531,10 +567,17 @@ class Channel:
         while not self._stopping:
             rows: Sequence[Parked] = ()
             try:
-                leases = {part: lease for part in self._consumer.parts() if (lease := self._consumer.lease_of(part)) is not None}
+                leases = {
+                    part: lease
+                    for part in self._consumer.parts()
+                    if (lease := self._consumer.lease_of(part)) is not None
+                }
                 if leases and not self._alone:
                     await self._learn_blocked(leases.values())
-                    rows = [*await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT), *await self._followers(leases)]
+                    rows = [
+                        *await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT),
+                        *await self._followers(leases),
+                    ]
                     await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken], leases)
                 due = await self._store.next_due()
             except StoreError as error:
