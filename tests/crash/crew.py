@@ -105,5 +105,14 @@ class Crew:
                 self._chance.shuffle(self._todo)
             point, passes = self._todo.pop(), self._chance.randint(2, 12)
             passes = {"run, not committed": passes * 50, "lease claimed": 1}.get(point, passes)
-        command = [sys.executable, "-m", "tests.crash.worker", self._store, str(self._path), str(index), point, str(passes)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.crash.worker",
+            self._store,
+            str(self._path),
+            str(index),
+            point,
+            str(passes),
+        ]
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})

@@ -52,7 +52,12 @@ def main() -> None:
         app = make_app(store, index)
         if point:
             # Said at the last moment: what it has open, and where it dies.
-            die_at(point, int(passes), lambda: claims(app) > 0, lambda reached: struct.pack_into("<qq", board, slot, claims(app), reached))
+            die_at(
+                point,
+                int(passes),
+                lambda: claims(app) > 0,
+                lambda reached: struct.pack_into("<qq", board, slot, claims(app), reached),
+            )
         asyncio.run(work(app, board, int(index)))
 
 
