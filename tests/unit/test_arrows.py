@@ -39,9 +39,6 @@ BACKENDS_MAY_KNOW = {"_core", "errors", "clock", "messages", "transaction", "por
 FOR_TYPES_ONLY = {("running", "app")}
 """Upward, under TYPE_CHECKING: an app makes its `Running`, which reads the app's options."""
 
-CROOKED = {("catga.delivery.deadletters", "catga.backends")}
-"""Known and not meant to stay: dead letters open a store by its URL, which is for the side of the app to do."""
-
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
@@ -114,7 +111,7 @@ def test_imports_point_down() -> None:
             continue
         if not (arrow.typing and (here, there) in FOR_TYPES_ONLY):
             crooked[arrow.module, arrow.imported] = str(arrow)
-    assert set(crooked) == CROOKED, sorted(crooked.values())
+    assert crooked == {}
 
 
 def test_backends_know_ports_and_never_each_other() -> None:

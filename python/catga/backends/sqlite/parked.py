@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from catga.backends.sqlite.names import Names
 from catga.ports.store import Parked, ParkedState
@@ -83,7 +84,7 @@ def pending(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
+def _parked(connection: sqlite3.Connection, names: Names, row: tuple[Any, ...]) -> Parked:
     handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
     return Parked(
         names.text(connection, handler),
@@ -99,4 +100,4 @@ def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...
         reason,
         history,
         place,
-    )  # type: ignore[arg-type]
+    )
