@@ -43,10 +43,10 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Idempotent: the app and the transport of one file share it."""
-        self._users += 1
-        if self._users == 1:
+        if self._users == 0:
             self.database.open()
             self.names.load(self.database.writer)
+        self._users += 1
 
     async def close(self) -> None:
         """After the last user's close."""
@@ -69,11 +69,10 @@ class SqliteStore:
             await self.write(lambda connection: self.names.learn(connection, unknown))
             self.names.load(self.database.reader)
 
-    def rename(self, aliases: dict[str, str]) -> None:
-        """Handlers that were renamed keep their marks and parked rows; before any work begins."""
-        with self.database.writer:
-            self.names.rename(self.database.writer, aliases)
-        self.names.load(self.database.writer)
+    async def rename(self, aliases: Mapping[str, str]) -> None:
+        """See the port."""
+        await self.write(lambda connection: self.names.rename(connection, aliases))
+        self.names.load(self.database.reader)
 
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a
