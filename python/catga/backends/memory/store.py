@@ -143,6 +143,10 @@ class MemoryStore:
         """See the port."""
         return self._data().parked.due(channel, parts, now_ms, most)
 
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """See the port."""
+        return self._data().parked.followers(channel, part, handler, key, most)
+
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
         return self._data().parked.waiting(channel, parts)
