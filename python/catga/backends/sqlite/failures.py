@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from catga.errors import CatgaError, StatementFailed, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
+from catga.errors import CatgaError, ForbiddenStatement, StatementFailed, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
 
 _STORE = {
     sqlite3.SQLITE_BUSY: (StoreUnavailable, "its write lock was not had in time", "see who holds it, or raise lock_timeout"),
@@ -27,7 +27,22 @@ def store_error(error: sqlite3.Error, path: str) -> CatgaError | None:
     return kind(f"the SQLite store cannot be used: {error}", where=path, why=why, fix=fix)
 
 
-def statement_error(error: sqlite3.Error, sql: str) -> StatementFailed:
+def forbidden(error: sqlite3.Error, sql: str) -> ForbiddenStatement | None:
+    """What the guard refused, or None where it was something else."""
+    if "not authorized" not in str(error) and "prohibited" not in str(error):
+        return None
+    why = "it would end, nest or escape the commit that this handler shares with others, write where only reading is allowed, or write Catga's own tables"
+    return ForbiddenStatement("this statement is not allowed in a handler", where=sql, why=why, fix="leave transactions to Catga; ask for a `Connection` to hold one of your own")
+
+
+def question_error(error: Exception, sql: str, path: str) -> CatgaError:
+    """Why a handler's question has no answer."""
+    if isinstance(error, sqlite3.Error):
+        return forbidden(error, sql) or store_error(error, path) or statement_error(error, sql)
+    return statement_error(error, sql)
+
+
+def statement_error(error: Exception, sql: str) -> StatementFailed:
     """One handler's statement that failed."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     failed = StatementFailed(f"a statement of the handler failed: {error}", where=sql, why=name, fix="the handler's writes were rolled back; mend the statement or handle the case")
