@@ -60,9 +60,19 @@ class Database:
         try:
             self._gate = Gate(self.options.absolute)
         except PermissionError as error:
-            raise StoreReadOnly("the SQLite store cannot be opened", where=self.path, why=str(error), fix="give this process write access to the file and its folder") from error
+            raise StoreReadOnly(
+                "the SQLite store cannot be opened",
+                where=self.path,
+                why=str(error),
+                fix="give this process write access to the file and its folder",
+            ) from error
         except OSError as error:
-            raise StoreUnavailable("the SQLite store cannot be opened", where=self.path, why=str(error), fix="check that the folder exists and may be written") from error
+            raise StoreUnavailable(
+                "the SQLite store cannot be opened",
+                where=self.path,
+                why=str(error),
+                fix="check that the folder exists and may be written",
+            ) from error
         self._opened = []
         try:
             self._gate.enter()
@@ -146,7 +156,12 @@ class Database:
             known = store_error(error, self.path)
             if known is not None and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_IOERR:
                 raise known from error
-            raise OutcomeUnknown("the commit did not answer clearly", where=self.path, why=str(error), fix="it is asked again through the marks") from error
+            raise OutcomeUnknown(
+                "the commit did not answer clearly",
+                where=self.path,
+                why=str(error),
+                fix="it is asked again through the marks",
+            ) from error
         except BaseException:
             self.rollback()
             raise
@@ -199,7 +214,11 @@ class Database:
             return
         if self._pid == 0:
             raise AppClosed("the store is not open", where=self.path, fix="await store.open() first")
-        raise AppClosed("this process was forked from the one that opened the store", where=self.path, fix="start the app after the fork")
+        raise AppClosed(
+            "this process was forked from the one that opened the store",
+            where=self.path,
+            fix="start the app after the fork",
+        )
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -226,7 +245,9 @@ class Database:
         connection.execute("pragma busy_timeout = 0")
         return connection
 
-    def _authorize(self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+    ) -> int:
         if not self.guarded or _reads(action, first):
             return sqlite3.SQLITE_OK
         # Tables stand first where rows are written, and second in what is made for one or altered.

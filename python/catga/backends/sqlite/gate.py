@@ -55,7 +55,9 @@ class Gate:
     when a process dies."""
 
     def __init__(self, database: Path) -> None:
-        self._next, self._turn = (os.open(f"{database}.{name}", os.O_RDWR | os.O_CREAT, 0o644) for name in ("next", "turn"))
+        self._next, self._turn = (
+            os.open(f"{database}.{name}", os.O_RDWR | os.O_CREAT, 0o644) for name in ("next", "turn")
+        )
         _gates.add(self)
 
     def try_enter(self) -> bool:

@@ -38,7 +38,9 @@ class Names:
 
     def learn(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
         """Gives numbers to new names, inside the connection's transaction."""
-        connection.executemany("insert or ignore into catga_names (name) values (?)", [(name,) for name in sorted(names)])
+        connection.executemany(
+            "insert or ignore into catga_names (name) values (?)", [(name,) for name in sorted(names)]
+        )
 
     def rename(self, connection: sqlite3.Connection, aliases: Mapping[str, str]) -> None:
         """What an old name has becomes the new one's: `aliases` maps old names to new ones."""

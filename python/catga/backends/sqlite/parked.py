@@ -9,7 +9,9 @@ from catga.ports.store import Parked, ParkedState
 _COLUMNS = "handler, id, channel, part, key, state, due_ms, frame, claims, failures, reason, history, place"
 
 
-def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int) -> list[Parked]:
+def due_rows(
+    connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int
+) -> list[Parked]:
     """Retries and schedules whose time has come."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = [
@@ -24,7 +26,9 @@ def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: 
     return sorted(found, key=lambda row: (row.due_ms, row.order))[:most]
 
 
-def followers(connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int) -> list[Parked]:
+def followers(
+    connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int
+) -> list[Parked]:
     """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
     found = []
     for row in connection.execute(
@@ -38,7 +42,9 @@ def followers(connection: sqlite3.Connection, names: Names, channel: str, part: 
     return found
 
 
-def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, int]]:
+def waiting_keys(
+    connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]
+) -> list[tuple[str, bytes, int]]:
     """Keys that later messages must wait behind."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = connection.execute(
@@ -56,7 +62,9 @@ def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handle
     if handler is not None and names.unknown([handler]):
         return []
     only = "" if handler is None else f"and handler = {names.number(handler):d}"
-    rows = connection.execute(f"select {_COLUMNS} from catga_parked where state = 'dead' {only} order by place desc limit ?", (most,)).fetchall()
+    rows = connection.execute(
+        f"select {_COLUMNS} from catga_parked where state = 'dead' {only} order by place desc limit ?", (most,)
+    ).fetchall()
     return [_parked(connection, names, row) for row in rows]
 
 
@@ -77,4 +85,18 @@ def pending(connection: sqlite3.Connection) -> int:
 
 def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
     handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
-    return Parked(names.text(connection, handler), id, names.text(connection, channel), part, key, ParkedState(state), due, frame, claims, failures, reason, history, place)  # type: ignore[arg-type]
+    return Parked(
+        names.text(connection, handler),
+        id,
+        names.text(connection, channel),
+        part,
+        key,
+        ParkedState(state),
+        due,
+        frame,
+        claims,
+        failures,
+        reason,
+        history,
+        place,
+    )  # type: ignore[arg-type]

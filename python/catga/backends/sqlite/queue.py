@@ -24,7 +24,9 @@ class SqliteTransport:
 
     def __init__(self, store: "SqliteStore") -> None:
         self._store = store
-        self.capabilities = Capabilities(accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id)
+        self.capabilities = Capabilities(
+            accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id
+        )
 
     async def open(self) -> None:
         """Opens the file, if the app's store has not."""
@@ -38,8 +40,13 @@ class SqliteTransport:
         """All of it in one commit."""
         await self._store.declare([message.channel for message in batch])
         number = self._store.names.number
-        rows = [(number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in batch]
-        await self._store.write(lambda connection: insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", rows))
+        rows = [
+            (number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame)
+            for m in batch
+        ]
+        await self._store.write(
+            lambda connection: insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", rows)
+        )
         self._store.bell.ring()
         return [Sent.ACCEPTED] * len(batch)
 
@@ -122,8 +129,14 @@ class SqliteConsumer:
         done = [token for token, how in items if how is not Settle.RELEASE]
 
         def end(connection: sqlite3.Connection) -> list[Settled]:
-            epochs = dict(connection.execute("select part, epoch from catga_leases where scope = ?", (self._channel,)).fetchall())
-            fresh = {token for token, _ in items if token in self._out and epochs.get(self._out[token][0]) == self._out[token][1]}
+            epochs = dict(
+                connection.execute("select part, epoch from catga_leases where scope = ?", (self._channel,)).fetchall()
+            )
+            fresh = {
+                token
+                for token, _ in items
+                if token in self._out and epochs.get(self._out[token][0]) == self._out[token][1]
+            }
             delete_rows(connection, "delete from catga_queue where seq in", [token for token in done if token in fresh])
             return [Settled.OK if token in fresh else Settled.STALE for token, _ in items]
 
@@ -187,7 +200,9 @@ class SqliteConsumer:
         found: list[Delivery] = []
         # Half of the room at most: who is urgent goes first, and the others are not starved.
         express = max(1, room // 2)
-        for seq, frame in connection.execute(_EXPRESS, (channel, part, self._read[part], express + len(ahead))).fetchall():
+        for seq, frame in connection.execute(
+            _EXPRESS, (channel, part, self._read[part], express + len(ahead))
+        ).fetchall():
             if seq not in ahead and seq not in self._out and len(found) < express:
                 ahead.add(seq)
                 found.append(self._hand_out(seq, lease, frame))
@@ -230,7 +245,9 @@ class SqliteConsumer:
         for part in set(self._leases) - set(leases):
             self._end(part)
         self._leases = leases
-        cleared = [lease for lease in leases.values() if lease.crashes and not self._left(self._suspects.get(lease.part, ()))]
+        cleared = [
+            lease for lease in leases.values() if lease.crashes and not self._left(self._suspects.get(lease.part, ()))
+        ]
         if cleared:
             await self._store.clear(cleared)
         spare = sorted(leases, reverse=True)[: share.surplus]
@@ -249,7 +266,9 @@ class SqliteConsumer:
         if lease.crashes:
             place = (self._store.names.number(self._channel), part, 0, WINDOW)
             self._suspects[part] = self._store.database.read_here(
-                lambda connection: frozenset(seq for question in (_ORDERED, _EXPRESS) for seq, _ in connection.execute(question, place))
+                lambda connection: frozenset(
+                    seq for question in (_ORDERED, _EXPRESS) for seq, _ in connection.execute(question, place)
+                )
             )
 
     def _left(self, suspects: Collection[int]) -> bool:
@@ -257,7 +276,10 @@ class SqliteConsumer:
 
         def left(connection: sqlite3.Connection) -> bool:
             return any(
-                connection.execute(f"select 1 from catga_queue where seq in ({','.join('?' * len(chunk))}) limit 1", chunk).fetchone() is not None
+                connection.execute(
+                    f"select 1 from catga_queue where seq in ({','.join('?' * len(chunk))}) limit 1", chunk
+                ).fetchone()
+                is not None
                 for chunk in chunks(sorted(suspects))
             )
 

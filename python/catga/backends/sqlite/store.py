@@ -92,7 +92,9 @@ class SqliteStore:
         """Runs writing work of our own in a transaction of its own."""
         return await self._apart(self._write(work))
 
-    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
+    async def exclusive(
+        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]
+    ) -> tuple[Any, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
         committing = asyncio.Event()
@@ -129,12 +131,17 @@ class SqliteStore:
     async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """See the port."""
         await self.declare([handler])
-        rows = await self.fetch("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, self.names.number(handler), id))
+        rows = await self.fetch(
+            "select state, reply from catga_marks where day = ? and handler = ? and id = ?",
+            (day, self.names.number(handler), id),
+        )
         return Mark(day, handler, id, MarkState(rows[0][0]), rows[0][1]) if rows else None
 
     async def forget(self, before_day: int) -> int:
         """Drops the marks of days before this one."""
-        return await self.write(lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount)
+        return await self.write(
+            lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount
+        )
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -163,7 +170,10 @@ class SqliteStore:
 
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """In the order of their commits: SQLite has one writer, and numbers are given inside its transaction."""
-        rows = await self.fetch("select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?", (lease.part, most))
+        rows = await self.fetch(
+            "select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?",
+            (lease.part, most),
+        )
         return [Outgoing(*row) for row in rows]
 
     async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
@@ -184,14 +194,18 @@ class SqliteStore:
         self.database.check()
         if self.names.unknown([channel]):
             return []
-        return self.database.read_here(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+        return self.database.read_here(
+            lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most)
+        )
 
     async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
         """See the port."""
         self.database.check()
         if self.names.unknown([channel, handler]):
             return []
-        return self.database.read_here(lambda connection: followers(connection, self.names, channel, part, handler, key, most))
+        return self.database.read_here(
+            lambda connection: followers(connection, self.names, channel, part, handler, key, most)
+        )
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
@@ -253,7 +267,12 @@ class SqliteStore:
                 if COMMITTED not in outcomes:
                     raise
                 why = f"some of the group were committed one by one, and then: {error}"
-                raise OutcomeUnknown("the commit was made in part", where=self.database.path, why=why, fix="it is asked again through the marks") from error
+                raise OutcomeUnknown(
+                    "the commit was made in part",
+                    where=self.database.path,
+                    why=why,
+                    fix="it is asked again through the marks",
+                ) from error
         return outcomes
 
     async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
@@ -282,9 +301,16 @@ class SqliteStore:
             (outcome,) = await self._transaction([unit])
         except GroupLost:
             why = "it ended the transaction it shares with others (OR ROLLBACK, RAISE(ROLLBACK) or the like)"
-            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"))
+            return Outcome(
+                Commit.FAILED,
+                ForbiddenStatement(
+                    "a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"
+                ),
+            )
         except sqlite3.IntegrityError as error:
-            return Outcome(Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements)))
+            return Outcome(
+                Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements))
+            )
         return outcome
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -301,13 +327,17 @@ class SqliteStore:
             await self.database.commit()
             return result
 
-    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit], committing: asyncio.Event) -> tuple[Any, Unit, Outcome]:
+    async def _exclusive(
+        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit], committing: asyncio.Event
+    ) -> tuple[Any, Unit, Outcome]:
         async with self._turn:
             await self.database.begin()
             try:
                 self.database.guarded = True
                 try:
-                    result = await within(work(Connection(self.database.writer)), self.clock, self.options.hold, self.database.path)
+                    result = await within(
+                        work(Connection(self.database.writer)), self.clock, self.options.hold, self.database.path
+                    )
                 finally:
                     self.database.guarded = False
                     still_ours(self.database.writer)
@@ -356,5 +386,3 @@ def _names_of(units: Sequence[Unit]) -> Iterable[str]:
             yield parked.channel
         for handler, _ in unit.unpark:
             yield handler
-
-

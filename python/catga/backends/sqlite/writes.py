@@ -13,7 +13,14 @@ from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
 from catga.transaction import Statement
 
 _DUPLICATE = Outcome(Commit.DUPLICATE)
-_STALE = Outcome(Commit.STALE, StaleLease("the part was taken over by another instance", why="its lease had run out", fix="nothing: the new holder does this work"))
+_STALE = Outcome(
+    Commit.STALE,
+    StaleLease(
+        "the part was taken over by another instance",
+        why="its lease had run out",
+        fix="nothing: the new holder does this work",
+    ),
+)
 
 _SAVE, _RELEASE, _UNDO = f"savepoint catga {MARK}", f"release catga {MARK}", f"rollback to catga {MARK}"
 
@@ -86,7 +93,12 @@ class Writes:
         if unit.statements or unit.unpark:
             connection.execute(_SAVE)
             for handler, id in unit.unpark:
-                if connection.execute("delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)).rowcount != 1:
+                if (
+                    connection.execute(
+                        "delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)
+                    ).rowcount
+                    != 1
+                ):
                     connection.execute(_UNDO)
                     connection.execute(_RELEASE)
                     return _DUPLICATE
@@ -117,7 +129,9 @@ class Writes:
                     return statement_error(error, statement.sql)
                 if statement.expect is not None and touched != statement.expect:
                     fix = "nothing: the handler is run again on what is there now"
-                    return Conflict(f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix)
+                    return Conflict(
+                        f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix
+                    )
             return None
         finally:
             self._database.guarded = False
@@ -156,7 +170,10 @@ class Writes:
         insert_rows(connection, "insert into catga_marks", marks)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
-            queued = [(number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
+            queued = [
+                (number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame)
+                for m in published
+            ]
             insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
         else:
             sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
@@ -167,18 +184,39 @@ class Writes:
             (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
             place = max(place, *(p.order for p in parked))
             rows = [
-                (number[p.handler], p.id, number[p.channel], p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
+                (
+                    number[p.handler],
+                    p.id,
+                    number[p.channel],
+                    p.part,
+                    p.key,
+                    p.state.value,
+                    p.due_ms,
+                    p.frame,
+                    p.claims,
+                    p.failures,
+                    p.reason,
+                    p.history,
+                    p.order or place + n,
+                )
                 for n, p in enumerate(parked, 1)
             ]
             insert_rows(connection, "insert or replace into catga_parked", rows)
-        delete_rows(connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle])
+        delete_rows(
+            connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle]
+        )
 
 
-def find_marks(connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]) -> set[tuple[int, int, bytes]]:
+def find_marks(
+    connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]
+) -> set[tuple[int, int, bytes]]:
     """Those (day, handler, id) that have a mark."""
     return {
         (day, handler, id)
         for (day, handler), ids in groups.items()
         for chunk in chunks(ids)
-        for (id,) in connection.execute(f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})", (day, handler, *chunk))
+        for (id,) in connection.execute(
+            f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})",
+            (day, handler, *chunk),
+        )
     }
