@@ -3,7 +3,7 @@
 Times are integers in the unit the parameter names; nothing here reads a clock or draws a random number.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import GenericAlias
 from typing import Any, Generic, Literal, TypeVar, final
 
@@ -156,11 +156,11 @@ def pack(
     codec: int,
     priority: int,
     schema_version: int,
-    id: bytes,  # noqa: A002 - the field's own name
+    id: bytes,
     created_ms: int,
     due_ms: int,
     deadline_ms: int,
-    type: str,  # noqa: A002 - the field's own name
+    type: str,
     key: bytes | None,
     ext: bytes | None,
     payload: bytes | bytearray | memoryview,
@@ -239,3 +239,15 @@ class Counters:
     def __new__(cls, size: int) -> Counters: ...
     def add(self, index: int, amount: int = 1) -> None: ...
     def read(self) -> list[int]: ...
+
+# -- coroutines -------------------------------------------------------------------------------------------------------
+
+@final
+class Suspended:
+    """A coroutine that waits for ``on``, which it gave to the loop."""
+
+    @property
+    def on(self) -> Any: ...
+
+def first_step(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The coroutine's reply where it needs no second step, otherwise a ``Suspended``; raises what it raises."""

@@ -34,8 +34,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time and the running loop's timer."""
 
-    wall_ms = staticmethod(lambda: time.time_ns() // 1_000_000)
-    monotonic = staticmethod(time.monotonic)
+    wall_ms: "staticmethod[[], int]" = staticmethod(lambda: time.time_ns() // 1_000_000)
+    monotonic: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Through `loop.call_later`: loops need not share our monotonic origin."""
@@ -59,7 +59,9 @@ class Bell:
         """True when it rang, False after `seconds`."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
-        timer = self._clock.call_at(self._clock.monotonic() + seconds, lambda: waiter.done() or waiter.set_result(False))
+        timer = self._clock.call_at(
+            self._clock.monotonic() + seconds, lambda: None if waiter.done() else waiter.set_result(False)
+        )
         try:
             return await waiter
         finally:

@@ -11,6 +11,7 @@ mod ids;
 mod lanes;
 mod measure;
 mod ring;
+mod step;
 mod wheel;
 
 /// The extension module `catga._core`.
@@ -32,6 +33,8 @@ mod _core {
     use super::measure::{Counters, Histogram};
     #[pymodule_export]
     use super::ring::Ring;
+    #[pymodule_export]
+    use super::step::{Suspended, first_step};
     #[pymodule_export]
     use super::wheel::Wheel;
 

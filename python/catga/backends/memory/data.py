@@ -147,7 +147,7 @@ class Data:
             found = self._queues[channel, part] = Queue()
         return found
 
-    def mark(self, day: int, handler: str, id: bytes) -> Mark | None:  # noqa: A002
+    def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """One mark."""
         return self._marks.get((day, handler), {}).get(id)
 

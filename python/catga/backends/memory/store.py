@@ -97,7 +97,7 @@ class MemoryStore:
         data = self._data()
         return {(name, each) for (day, name), ids in wanted.items() for each in ids if data.mark(day, name, each)}
 
-    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:  # noqa: A002
+    async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """See the port."""
         return self._data().mark(day, handler, id)
 

@@ -16,7 +16,7 @@ from catga.backends.sqlite.schema import check_version, migrate
 from catga.errors import AppClosed, OutcomeUnknown, StoreReadOnly, StoreUnavailable
 
 T = TypeVar("T")
-log = logging.getLogger("catga.sqlite")
+log: logging.Logger = logging.getLogger("catga.sqlite")
 
 MARK = f"/* catga {os.urandom(8).hex()} */"
 """In our own statements that begin and end: whatever words a user writes are another statement to the cache, and meet
@@ -44,7 +44,7 @@ class Database:
 
     def __init__(self, options: SqliteOptions) -> None:
         self.options = options
-        self.path = str(options.absolute)
+        self.path: str = str(options.absolute)
         self.writer: sqlite3.Connection
         self.guarded = False
         self.reader: sqlite3.Connection
@@ -276,7 +276,8 @@ def _only_reading(action: int, first: str | None, second: str | None, database: 
 
 def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:
     """Slices of 256, 64, 16, 4 and 1: few distinct statements for the cache, one step for many rows."""
-    found, start = [], 0
+    found: list[Sequence[Any]] = []
+    start = 0
     for size in (256, 64, 16, 4, 1):
         while len(rows) - start >= size:
             found.append(rows[start : start + size])

@@ -19,7 +19,7 @@ class Names:
     """What this process knows of `catga_names`; numbers never change, so that a cached one stays true."""
 
     def __init__(self) -> None:
-        self.numbers = Numbers()
+        self.numbers: Numbers = Numbers()
         self._texts: dict[int, str] = {}
 
     def number(self, name: str) -> int:

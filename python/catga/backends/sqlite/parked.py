@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from catga.backends.sqlite.names import Names
 from catga.ports.store import Parked, ParkedState
@@ -30,7 +31,7 @@ def followers(
     connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int
 ) -> list[Parked]:
     """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
-    found = []
+    found: list[Parked] = []
     for row in connection.execute(
         f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? and (state <> 'dead' or due_ms < 0) order by place limit ?",
         (names.number(handler), names.number(channel), part, key, most),
@@ -83,7 +84,7 @@ def pending(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
+def _parked(connection: sqlite3.Connection, names: Names, row: tuple[Any, ...]) -> Parked:
     handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
     return Parked(
         names.text(connection, handler),
@@ -99,4 +100,4 @@ def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...
         reason,
         history,
         place,
-    )  # type: ignore[arg-type]
+    )

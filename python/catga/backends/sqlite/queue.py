@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catga.backends.sqlite.database import chunks, delete_rows, insert_rows
 from catga.clock import sleep
@@ -24,7 +24,7 @@ class SqliteTransport:
 
     def __init__(self, store: "SqliteStore") -> None:
         self._store = store
-        self.capabilities = Capabilities(
+        self.capabilities: Capabilities = Capabilities(
             accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id
         )
 
@@ -196,7 +196,7 @@ class SqliteConsumer:
 
     def _take(self, connection: sqlite3.Connection, channel: int, part: int, room: int) -> list[Delivery]:
         lease = self._leases[part]
-        ahead = self._ahead.setdefault(part, set())
+        ahead: set[int] = self._ahead.setdefault(part, set())
         found: list[Delivery] = []
         # Half of the room at most: who is urgent goes first, and the others are not starved.
         express = max(1, room // 2)
@@ -214,8 +214,7 @@ class SqliteConsumer:
                 if seq not in ahead and seq not in self._out:
                     found.append(self._hand_out(seq, lease, frame))
             self._read[part] = cursor = ordered[-1][0]
-            if ahead:
-                self._ahead[part] = ahead = {seq for seq in ahead if seq > cursor}
+            ahead.difference_update([seq for seq in ahead if seq <= cursor])
         return found
 
     def _hand_out(self, seq: int, lease: Lease, frame: bytes) -> Delivery:

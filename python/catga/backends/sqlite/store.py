@@ -2,12 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows, to_its_end
-from catga.backends.sqlite.failures import question_error, statement_error, store_error
 from catga.backends.sqlite.exclusive import still_ours, within
+from catga.backends.sqlite.failures import question_error, statement_error, store_error
 from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
@@ -31,10 +31,10 @@ class SqliteStore:
     def __init__(self, options: SqliteOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.store_id = f"sqlite:{options.absolute}"
-        self.database = Database(options)
-        self.names = Names()
-        self.bell = Bell(clock)
+        self.store_id: str = f"sqlite:{options.absolute}"
+        self.database: Database = Database(options)
+        self.names: Names = Names()
+        self.bell: Bell = Bell(clock)
         self._writes = Writes(self.database, self.names)
         self._leases = Leases(clock)
         self._life = asyncio.Lock()
@@ -228,11 +228,11 @@ class SqliteStore:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _apart(self, work: Any) -> Any:
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
         return await asyncio.shield(self._begun(work))
 
-    def _begun(self, work: Any) -> "asyncio.Task[Any]":
+    def _begun(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

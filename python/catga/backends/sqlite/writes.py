@@ -146,7 +146,7 @@ class Writes:
         return statement_error(error, statement.sql)
 
     def _stale(self, leases: set[Lease]) -> set[Lease]:
-        found = {}
+        found: dict[tuple[str, int], int] = {}
         for scope in {lease.scope for lease in leases}:
             rows = self._database.writer.execute("select part, epoch from catga_leases where scope = ?", (scope,))
             found |= {(scope, part): epoch for part, epoch in rows}
@@ -160,7 +160,8 @@ class Writes:
 
     def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
         number = self._names.numbers
-        marks, replaced = [], []
+        marks: list[Sequence[object]] = []
+        replaced: list[Sequence[object]] = []
         for unit in units:
             for mark in unit.marks:
                 row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
@@ -180,9 +181,9 @@ class Writes:
             insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
         parked = [row for unit in units for row in unit.park]
         if parked:
-            # After every place that is taken again in this commit, too: a follower must not stand beside its head.
-            (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
-            place = max(place, *(p.order for p in parked))
+            connection.execute("update catga_places set last = last + ?", (len(parked),))
+            (last,) = connection.execute("select last from catga_places").fetchone()
+            place = last - len(parked)
             rows = [
                 (
                     number[p.handler],
