@@ -15,7 +15,10 @@ from catga.errors import ConfigurationError
         ("sqlite:///a.db?synchronous=maybe", ["synchronous=maybe"]),
         ("sqlite:///a.db?synchronous=", ["synchronous="]),
         ("sqlite:///a.db?lease=", ["lease="]),
-        ("sqlite:///a.db?lease=0&poll=-1&hold=nan&lock_timeout=inf", ["lease=0", "poll=-1", "hold=nan", "lock_timeout"]),
+        (
+            "sqlite:///a.db?lease=0&poll=-1&hold=nan&lock_timeout=inf",
+            ["lease=0", "poll=-1", "hold=nan", "lock_timeout"],
+        ),
         ("sqlite:///a.db?readers=1.5", ["readers=1.5"]),
         ("sqlite:///a.db?path=other.db", ["path"]),
         ("sqlite:///a.db?lease=1&lease=2", ["lease: given twice"]),

@@ -105,16 +105,23 @@ class Database:
         self._pid = os.getpid()
 
     def close(self) -> None:
-        """Blocks until what runs has ended. In a forked child there is nothing of its own to end."""
-        forked, self._pid = self._pid != os.getpid(), 0
-        if forked:
+        """Blocks until what runs has ended."""
+        if self._pid == 0:
             return
+        self._pid = 0
         self._writing.shutdown()
         self._reading.shutdown()
         for connection in self._opened:
             connection.close()
         self._local = threading.local()
         self._gate.close()
+
+    def leave_to_parent(self) -> bool:
+        """In a forked child: forgets what is its parent's to close."""
+        if self._pid in (0, os.getpid()):
+            return False
+        self._pid = 0
+        return True
 
     def version(self) -> int:
         """Changes whenever another connection has committed; 3 µs, so that it can be polled."""

@@ -52,17 +52,22 @@ class SqliteStore:
                 # In a thread: who holds the gate may be another store of this very loop.
                 await to_its_end(asyncio.ensure_future(asyncio.to_thread(self.database.open)))
                 self._turn = asyncio.Lock()
-                self.names.load(self.database.reader)
+                try:
+                    self.database.read_here(self.names.load)
+                except StoreError:
+                    self.database.close()
+                    raise
             self._users += 1
 
     async def close(self) -> None:
         """After the last user's close."""
         async with self._life:
             self._users = max(0, self._users - 1)
-            if self._users == 0:
-                if self._tasks:
-                    await asyncio.wait(self._tasks)
-                await asyncio.to_thread(self.database.close)
+            if self._users > 0 or self.database.leave_to_parent():
+                return
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await asyncio.to_thread(self.database.close)
 
     def queue(self) -> "SqliteTransport":
         """From now on what units publish goes to the queue in this file, and no relay is needed."""
@@ -75,7 +80,7 @@ class SqliteStore:
         """Gives numbers to channels and handlers before they are used."""
         if unknown := self.names.unknown(names):
             await self.write(lambda connection: self.names.learn(connection, unknown))
-            self.names.load(self.database.reader)
+            self.database.read_here(self.names.load)
 
     def rename(self, aliases: dict[str, str]) -> None:
         """Handlers that were renamed keep their marks and parked rows; before any work begins."""
@@ -372,7 +377,7 @@ class SqliteStore:
             self.database.rollback()
             raise
         await self.database.commit()
-        self.names.load(self.database.reader)
+        self.database.read_here(self.names.load)
 
 
 def _names_of(units: Sequence[Unit]) -> Iterable[str]:
