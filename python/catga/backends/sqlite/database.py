@@ -278,7 +278,8 @@ def _reads(action: int, first: str | None) -> bool:
 
 
 def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
-    return sqlite3.SQLITE_OK if _reads(action, first) else sqlite3.SQLITE_DENY
+    # `query_only` refuses every write; this refuses to switch it off, and what would outlast the question.
+    return sqlite3.SQLITE_DENY if action in _ENDS and not _reads(action, first) else sqlite3.SQLITE_OK
 
 
 def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:

@@ -65,8 +65,10 @@ def store_error(error: sqlite3.Error, path: str) -> CatgaError | None:
 
 def forbidden(error: sqlite3.Error, sql: str) -> ForbiddenStatement | None:
     """What the guard refused, or None where it was something else."""
-    if "not authorized" not in str(error) and "prohibited" not in str(error):
-        return None
+    return _refused(sql) if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_AUTH else None
+
+
+def _refused(sql: str) -> ForbiddenStatement:
     why = "it would end, nest or escape the commit that this handler shares with others, write where only reading is allowed, or write Catga's own tables"
     return ForbiddenStatement(
         "this statement is not allowed in a handler",
@@ -79,6 +81,8 @@ def forbidden(error: sqlite3.Error, sql: str) -> ForbiddenStatement | None:
 def question_error(error: Exception, sql: str, path: str) -> CatgaError:
     """Why a handler's question has no answer."""
     if isinstance(error, sqlite3.Error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            return _refused(sql)
         return forbidden(error, sql) or store_error(error, path) or statement_error(error, sql)
     return statement_error(error, sql)
 

@@ -58,8 +58,8 @@ class Writes:
                 if unit.unpark:
                     raise Unclear
                 for statement in unit.statements:
-                    touched = connection.execute(_APART + statement.sql, statement.args).rowcount
-                    if statement.expect is not None and touched != statement.expect:
+                    cursor = connection.execute(_APART + statement.sql, statement.args)
+                    if statement.expect is not None and _touched(cursor) != statement.expect:
                         raise Unclear
         except Exception as error:
             raise Unclear from error
@@ -121,13 +121,14 @@ class Writes:
         try:
             for statement in statements:
                 try:
-                    touched = connection.execute(_APART + statement.sql, statement.args).rowcount
+                    cursor = connection.execute(_APART + statement.sql, statement.args)
+                    touched = statement.expect if statement.expect is None else _touched(cursor)
                 except sqlite3.Error as error:
                     return self._failure(error, statement)
                 except Exception as error:
                     # What a driver says of text and arguments that it cannot take, or an adapter of the user's own.
                     return statement_error(error, statement.sql)
-                if statement.expect is not None and touched != statement.expect:
+                if touched != statement.expect:
                     fix = "nothing: the handler is run again on what is there now"
                     return Conflict(
                         f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix
@@ -206,6 +207,12 @@ class Writes:
         delete_rows(
             connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle]
         )
+
+
+def _touched(cursor: sqlite3.Cursor) -> int:
+    # Rows that are returned are counted only once they have been read.
+    cursor.fetchall()
+    return cursor.rowcount
 
 
 def find_marks(
