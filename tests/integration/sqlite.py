@@ -49,8 +49,12 @@ async def with_table(store: SqliteStore) -> None:
     await store.commit([Unit(statements=[TABLE])])
 
 
-def python(code: str, *args: object, before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
-    """Runs a program in a process of its own."""
+def program(code: str, *args: object, before: Sequence[str] = ()) -> dict[str, Any]:
+    """How a program is started in a process of its own that can import the tests."""
     command = [*before, sys.executable, "-W", "error", "-X", "dev", "-c", code, *map(str, args)]
-    root = str(Path(__file__).parents[2])
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": root})
+    return {"args": command, "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}}
+
+
+def python(code: str, *args: object, before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+    """Runs one to its end."""
+    return subprocess.run(capture_output=True, text=True, timeout=60, **program(code, *args, before=before))
