@@ -276,6 +276,7 @@ async def test_a_renamed_handler_knows_what_the_old_one_did(path: Path) -> None:
 async def test_the_relay_carries_commits_to_a_queue_in_another_file(path: Path, tmp_path: Path) -> None:
     app = make(path, transport=f"sqlite:///{tmp_path / 'queue.db'}?synchronous=NORMAL")
     heard: list[int] = []
+    all_heard = asyncio.Event()
 
     @app.handler(Put)
     async def put(cmd: Put, ctx: Context, tx: Transaction) -> int:
@@ -286,12 +287,13 @@ async def test_the_relay_carries_commits_to_a_queue_in_another_file(path: Path, 
     @app.handler(Added)
     async def hear(event: Added) -> None:
         heard.append(event.value)
+        if len(heard) == 50:
+            all_heard.set()
 
     async with app:
         await app.enqueue_many([Put(f"key-{n % 3}", n) for n in range(50)])
         async with asyncio.timeout(20):
-            while len(heard) < 50:
-                await asyncio.sleep(0.01)
+            await all_heard.wait()
     assert sorted(heard) == list(range(50))
     for key in range(3):
         assert [n for n in heard if n % 3 == key] == sorted(n for n in heard if n % 3 == key)

@@ -1,5 +1,7 @@
 """Batch handlers of an app without a store: nothing that was accepted is forgotten when it stops."""
 
+import asyncio
+
 from catga import Batch, Catga, Event
 
 
@@ -7,7 +9,7 @@ class Tick(Event):
     number: int
 
 
-async def test_stopping_handles_the_list_that_is_being_filled() -> None:
+def test_stopping_handles_the_list_that_is_being_filled() -> None:
     app = Catga("ticks")
     handled: list[int] = []
 
@@ -15,7 +17,10 @@ async def test_stopping_handles_the_list_that_is_being_filled() -> None:
     async def tick(events: list[Tick]) -> None:
         handled.extend(event.number for event in events)
 
-    async with app:
-        for number in range(4):
-            await app.publish(Tick(number))
+    async def scenario() -> None:
+        async with app:
+            for number in range(4):
+                await app.publish(Tick(number))
+
+    asyncio.run(scenario())
     assert handled == [0, 1, 2, 3]
