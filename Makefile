@@ -18,7 +18,7 @@ DEBUG := target/debug-python
 
 BENCH_VENV := .venv-bench
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-crash-short test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ setup: $(STAMP) ## make .venv, install what is locked, build the Rust extension
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-test: test-rust test-loom test-python test-debug test-miri ## run every fast test: Rust, loom, Python, the debug build, miri where it is
+test: test-rust test-loom test-python test-crash-short test-debug test-miri ## run every fast test: Rust, loom, Python, the debug build, miri where it is
 
 test-rust: ## run the Rust core's tests
 	cargo test --workspace --locked --quiet
@@ -112,8 +112,11 @@ demo-crash: setup ## the same year while workers are killed; the account must st
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
 	PYTHONPATH=examples:benches $(PY) -m flights.crash
 
+test-crash-short: setup ## the same for five rounds
+	CATGA_ROUNDS=5 $(PY) -W error -m pytest -q tests/crash
+
 test-crash: setup ## kill workers for 50 rounds and count: nothing lost, nothing twice, every key in order
-	CATGA_ROUNDS=50 $(PYTEST) -q tests/crash
+	CATGA_ROUNDS=50 $(PY) -W error -m pytest -q tests/crash
 
 # -- upkeep -----------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import mmap
+import os
 import signal
 import struct
 import sys
@@ -19,7 +20,8 @@ async def work(store: str, board: mmap.mmap, index: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     app = make_app(store)
     async with app:
-        while not stopped.is_set():
+        parent = os.getppid()
+        while not stopped.is_set() and os.getppid() == parent:
             statistics = app.statistics()
             SLOT.pack_into(
                 board,

@@ -162,7 +162,7 @@ class Catga(Router):
         except KeyError:
             # Raised at the await: a synchronous raise would leak the siblings in `gather`.
             return self._refuse(message)
-        return plan(message) if id is None else plan(message, bytes.fromhex(id))  # type: ignore[no-any-return]
+        return plan(message) if id is None else self._alive().send_as(message, bytes.fromhex(id))
 
     def iterate(self, query: StreamQuery[T], /) -> AsyncIterator[T]:
         """The values of a stream query, as its handler yields them."""

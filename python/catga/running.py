@@ -16,11 +16,13 @@ from catga.mediator.batches import LocalBatches
 from catga.mediator.events import fan_out
 from catga.mediator.handlers import Handler
 from catga.mediator.local import LocalQueue
+from catga.mediator.pipeline import Call
 from catga.mediator.plans import CONTEXT, TRANSACTION, Argument, call_of, pure_plan
 from catga.mediator.providers import Providers
 from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
+from catga.result import Err
 from catga.transaction import Connection, Transaction
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Running:
         self._opened = AsyncExitStack()
         self._scheduled: dict[bytes, int] = {}
         self._due_tasks: set[asyncio.Future[None]] = set()
+        self._calls: dict[type[Message], Call] = {}
+        self._deadline = app.clock.monotonic() + app.stop_within
         self.registry: Registry
 
     async def start(self, work: bool) -> None:
@@ -80,7 +84,7 @@ class Running:
             self._compose(bound)
             for feature in app.features:
                 await feature.start(app)
-                self._opened.push_async_callback(feature.stop, app.clock.monotonic() + app.stop_within)
+                self._opened.push_async_callback(self._stop_feature, feature)
             if self.delivery is not None:
                 await self.delivery.start(self._targets, work)
         except BaseException:
@@ -89,6 +93,7 @@ class Running:
 
     async def stop(self, deadline: float) -> None:
         """Within the deadline what runs is finished; then it is cancelled or given back."""
+        self._deadline = deadline
         if self.delivery is not None:
             await self.delivery.stop(deadline)
         self.timers.clear()
@@ -96,6 +101,20 @@ class Running:
         for batches in self._batches:
             await batches.stop()
         await self._opened.aclose()
+
+    async def send_as(self, message: Message, id: bytes) -> Any:
+        """`send` with an id of the caller's: a handler that writes gives its stored reply the second time."""
+        if type(message) in self.transactional:
+            return await self.plans[type(message)](message, id)
+        ctx = Context(self._app, None, None, None, 1, id)
+        try:
+            reply = await self._calls[type(message)](message, ctx)
+            for item in () if reply.__class__ is Err else ctx._out or ():
+                await self.after[type(item)](item)
+        finally:
+            if ctx._stack is not None:
+                await ctx._stack.aclose()
+        return reply
 
     async def put(self, message: Message) -> Receipt:
         """Into the queue of this process."""
@@ -173,7 +192,7 @@ class Running:
             if self.delivery is not None:
                 self._durable(handler, middleware, arguments, number)
             if handler.batch is not None:
-                plan = self._batch(handler, arguments) if self.delivery is None else None
+                plan = self._batch(handler, arguments, middleware) if self.delivery is None else None
             elif message in self.transactional:
                 continue
             else:
@@ -182,6 +201,7 @@ class Running:
                 )
             if handler.kind != "event" and plan is not None and handler.batch is None:
                 self.plans[message] = plan
+                self._calls[message] = call_of(handler, arguments, middleware)
             if plan is not None:
                 (beside if handler.concurrent else following).setdefault(message, []).append(plan)
         for message in {*following, *beside}:
@@ -192,15 +212,16 @@ class Running:
         self.after[Later] = self.schedule
 
     def _durable(self, handler: Handler, middleware: Sequence[Any], arguments: Sequence[Argument], number: int) -> None:
-        if self.delivery is None or handler.kind == "query":
+        if self.delivery is None:
             return
         annotations = {parameter.annotation for parameter in handler.parameters()}
         call = call_of(handler, arguments, middleware)
         retry = handler.retry or self._app.retry
         target = Target(handler, handler.id, call, retry, number.to_bytes(2), Connection in annotations)
-        channel = handler.message.__catga__.channel or self._app.name
-        self._targets.setdefault(channel, {}).setdefault(handler.message, []).append(target)
-        if handler.kind == "command" and annotations & {Transaction, Connection} and handler.batch is None:
+        if handler.kind != "query":
+            channel = handler.message.__catga__.channel or self._app.name
+            self._targets.setdefault(channel, {}).setdefault(handler.message, []).append(target)
+        if handler.kind != "event" and annotations & {Transaction, Connection} and handler.batch is None:
             self.transactional.add(handler.message)
             self.plans[handler.message] = self.delivery.direct.plan(target)
 
@@ -208,8 +229,10 @@ class Running:
         call = call_of(handler, arguments, ())
         return lambda query: call(query, Context(self._app))
 
-    def _batch(self, handler: Handler, arguments: Sequence[Argument]) -> Callable[[Any], Awaitable[Any]]:
-        call = call_of(handler, arguments, ())
+    def _batch(
+        self, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]
+    ) -> Callable[[Any], Awaitable[Any]]:
+        call = call_of(handler, arguments, middleware)
 
         async def run(messages: list[Any]) -> None:
             await call(messages, Context(self._app))
@@ -218,6 +241,9 @@ class Running:
         batches = LocalBatches(handler.batch, self._app.clock, self.timers, run, key_getter(handler.message))
         self._batches.append(batches)
         return batches.add
+
+    async def _stop_feature(self, feature: Any) -> None:
+        await feature.stop(self._deadline)
 
     async def _publish(self, ctx: Context) -> None:
         if self.delivery is None:

@@ -331,7 +331,7 @@ class Channel:
     def _fenced(self, work: Work, unit: Unit) -> Unit:
         """Under the lease it was received with; settled with it where this is the message's last handler and one commit can do
         both."""
-        if work.lease is not None:
+        if work.lease is not None and self._colocated:
             unit.leases = (work.lease,)
         arrival = work.arrival
         if self._colocated and arrival is not None and arrival.left == 1:
@@ -505,7 +505,7 @@ class Channel:
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:
             if self._colocated:
-                units = [Unit(settle=(delivery.token,), leases=leases_of(delivery)) for delivery in deliveries]
+                units = [Unit(settle=(delivery.token,), leases=self._leases(delivery)) for delivery in deliveries]
                 await self._committer.submit(units)
                 self._consumer.settled([delivery.token for delivery in deliveries])
             else:
@@ -527,7 +527,7 @@ class Channel:
 
         async def bury() -> None:
             try:
-                await self._committer.submit([Unit(park=[park], leases=leases_of(delivery))])
+                await self._committer.submit([Unit(park=[park], leases=self._leases(delivery))])
                 await self._settle([delivery])
             except StoreError as failed:
                 log.warning("channel %s cannot bury a message: %s", self.name, failed)
@@ -553,6 +553,11 @@ class Channel:
             if work.arrival.left == 0:
                 self._open -= 1
         self._room.set()
+
+    def _leases(self, delivery: Delivery) -> tuple[Lease, ...]:
+        """What whatever comes of a delivery commits under. Epochs of a queue elsewhere mean nothing to this store: there
+        the marks alone keep a message from taking effect twice."""
+        return (delivery.lease,) if delivery.lease is not None and self._colocated else ()
 
     def _drop_all(self, works: Sequence[Work]) -> None:
         for work in works:
@@ -583,8 +588,9 @@ class Channel:
             except StoreError as error:
                 log.warning("channel %s cannot read what is parked: %s", self.name, error)
                 due = None
-            wait = 1.0 if due is None else (due - self._clock.wall_ms()) / 1000
-            await self._bell.wait(min(1.0, max(0.005, wait)))
+            # What is due already and was not taken has no handler here, or no part: another instance's business.
+            wait = 1.0 if due is None or due <= self._clock.wall_ms() else (due - self._clock.wall_ms()) / 1000
+            await self._bell.wait(min(1.0, max(0.005, wait)) if len(rows) < CREDIT else 0.005)
 
     async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
         found: list[Parked] = []
@@ -600,7 +606,13 @@ class Channel:
         for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
-                units.append(Unit(publish=[outgoing(row, item)], unpark=[(row.handler, row.id)], leases=(lease,)))
+                units.append(
+                    Unit(
+                        publish=[outgoing(row, item)],
+                        unpark=[(row.handler, row.id)],
+                        leases=(lease,) if self._colocated else (),
+                    )
+                )
                 continue
             target = self._by_id.get(row.handler)
             if target is None or isinstance(item, Exception):
@@ -613,11 +625,6 @@ class Channel:
         self._put(works)
         if units:
             await self._committer.submit(units)
-
-
-def leases_of(delivery: Delivery) -> tuple[Lease, ...]:
-    """What whatever comes of a delivery commits under."""
-    return () if delivery.lease is None else (delivery.lease,)
 
 
 def outgoing(row: Parked, decoded: tuple[Message, Envelope, Form] | Exception) -> Outgoing:

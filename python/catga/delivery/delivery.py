@@ -10,9 +10,10 @@ from catga.context import Later
 from catga.delivery.channel import Channel
 from catga.delivery.committer import Committer
 from catga.delivery.direct import Direct
-from catga.delivery.failures import Failures
+from catga.delivery.failures import UNREADABLE, Failures
 from catga.delivery.recorder import Recorder
-from catga.delivery.run import Outbox, Runner, scheduled
+from catga.delivery.relay import Relay
+from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
 from catga.envelope import DAY_MS, Codec
 from catga.errors import StoreError
@@ -43,6 +44,7 @@ class Delivery:
         self._concurrency = concurrency
         self._window_days = window_days
         self._channels: list[Channel] = []
+        self._relay: Relay | None = None
         self.recorder: Recorder = Recorder()
         self.committer: Committer = Committer(store)
         self.outbox: Outbox = Outbox(app, codec)
@@ -50,16 +52,30 @@ class Delivery:
 
     async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]], work: bool) -> None:
         """Begins to compete for the parts of every channel that has a handler here; without `work`, only accepts."""
+        # Before the new names are declared: a name that is taken cannot be given to an old one's number.
+        aliases = {
+            old: target.id
+            for by_type in targets.values()
+            for group in by_type.values()
+            for target in group
+            for old in target.handler.aliases
+        }
+        if aliases:
+            await self._store.rename(aliases)
         await self._store.declare(
             [
                 *targets,
                 *self._codec.channels(),
                 *(t.id for by_type in targets.values() for group in by_type.values() for t in group),
-                "",
+                SCHEDULED,
+                UNREADABLE,
             ]
         )
         await self._store.forget(self._app.clock.wall_ms() // DAY_MS - self._window_days)
         owner = self._app.ids.next(self._app.clock.wall_ms()).hex()
+        if not self._colocated and work:
+            self._relay = Relay(self._store, self._transport, self._app.clock, owner)
+            await self._relay.start()
         runner = Runner(self._app, self.outbox, self._store.fetch)
         for name, by_type in targets.items() if work else ():
             channel = Channel(
@@ -85,6 +101,8 @@ class Delivery:
         await asyncio.gather(*(channel.stop(deadline) for channel in self._channels))
         self._channels.clear()
         await self.committer.close()
+        if self._relay is not None:
+            await self._relay.stop()
 
     async def accept(self, messages: Sequence[Message], id: bytes | None = None, deadline_ms: int = 0) -> list[Receipt]:
         """Commits messages for their handlers; a receipt for each once that is done."""
@@ -93,6 +111,8 @@ class Delivery:
         encode = self._codec.encode
         rows = [encode(message, each, now, 0, deadline_ms) for message, each in zip(messages, ids, strict=True)]
         await self._commit(Unit(publish=rows))
+        if self._relay is not None:
+            self._relay.nudge()
         return [Receipt(each.hex(), True) for each in ids]
 
     async def schedule(self, later: Later) -> None:
@@ -104,7 +124,7 @@ class Delivery:
 
     async def cancel(self, id: bytes) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
-        (outcome,) = await self.committer.submit([Unit(unpark=[("", id)])])
+        (outcome,) = await self.committer.submit([Unit(unpark=[(SCHEDULED, id)])])
         return outcome.commit.value == "committed"
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:

@@ -12,7 +12,7 @@ from catga.delivery.work import Target
 from catga.envelope import DAY_MS, Codec
 from catga.errors import Conflict, StoreError
 from catga.messages import reply_type
-from catga.ports.store import Commit, Mark, Store, Unit
+from catga.ports.store import COMMITTED, Commit, Mark, Store, Unit
 from catga.result import Err
 from catga.transaction import Transaction
 
@@ -86,6 +86,8 @@ class Direct:
             return reply, outcome
         reply = await target.call(message, ctx)
         unit = unit_of(reply)
+        if not (unit.statements or unit.publish or unit.park or unit.marks):
+            return reply, COMMITTED
         (outcome,) = await self._committer.submit([unit])
         return reply, outcome
 

@@ -13,6 +13,9 @@ from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 HISTORY = 10
 """Failures that are kept of one message: the first and the last nine."""
 
+UNREADABLE = ""
+"""What stands for the handler of bytes that no handler can be found for."""
+
 BLOCKING = -1
 """The due time of a dead letter whose key waits for its replay."""
 
@@ -92,7 +95,9 @@ class Failures:
 
 def undeliverable(frame: bytes, id: bytes, channel: str, part: int, error: Exception) -> Parked:
     """A dead letter for bytes that no handler can be found for."""
-    return Parked("", id, channel, part, None, ParkedState.DEAD, 0, frame, 0, 0, f"{_code(error)} {error}".strip())
+    return Parked(
+        UNREADABLE, id, channel, part, None, ParkedState.DEAD, 0, frame, 0, 0, f"{_code(error)} {error}".strip()
+    )
 
 
 def outside_window(envelope: Envelope) -> OutsideWindow:

@@ -12,7 +12,8 @@ from catga.ports.store import Mark, Parked, ParkedState, Unit
 from catga.result import Err
 from catga.transaction import Connection, Row, Transaction
 
-NOTHING: Sequence[Any] = ()
+SCHEDULED = "@scheduled"
+"""What stands for the handler of a message that waits for its time: it belongs to none yet."""
 
 
 class Outbox:
@@ -38,7 +39,7 @@ class Outbox:
 
 def scheduled(row: Outgoing) -> Parked:
     """A message that waits for its time and belongs to no handler yet."""
-    return Parked("", row.id, row.channel, row.part, row.key, ParkedState.SCHEDULED, row.due_ms, row.frame)
+    return Parked(SCHEDULED, row.id, row.channel, row.part, row.key, ParkedState.SCHEDULED, row.due_ms, row.frame)
 
 
 class Runner:

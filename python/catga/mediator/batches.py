@@ -41,10 +41,11 @@ class LocalBatches:
             self._timer = self._timers.after((deadline - now) / 1000, self._close)
 
     async def stop(self) -> None:
-        """Handles what is left."""
-        self._close(force=True)
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        """Handles what is left, a list that is being filled included."""
+        while len(self._batcher) or self._task is not None:
+            self._close(force=True)
+            if self._task is not None:
+                await asyncio.wait([self._task])
 
     def _close(self, force: bool = False) -> None:
         if self._timer is not None:

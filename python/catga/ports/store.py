@@ -128,6 +128,10 @@ class Store(Protocol):
         """
         ...
 
+    async def rename(self, aliases: Mapping[str, str]) -> None:
+        """What old handler names have becomes that of the new ones: `aliases` maps old to new."""
+        ...
+
     async def declare(self, names: Sequence[str]) -> None:
         """Makes channels and handlers known before they are used."""
         ...

@@ -35,6 +35,12 @@ class ParkedRows:
         """Removes a row that is there."""
         del self._rows[name]
 
+    def rename(self, old: str, new: str) -> None:
+        """A handler's rows become another's, unless that has them already."""
+        for name in [name for name in self._rows if name[0] == old]:
+            row = self._rows.pop(name)
+            self._rows.setdefault((new, row.id), msgspec.structs.replace(row, handler=new))
+
     def due(self, channel: str, parts: Collection[int], now_ms: int, most: int) -> list[Parked]:
         """Retries and schedules whose time has come."""
         rows = self._of(channel, parts, lambda row: row.state in _TIMED and row.due_ms <= now_ms)

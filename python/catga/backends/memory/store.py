@@ -62,6 +62,10 @@ class MemoryStore:
         self._queued = True
         return MemoryTransport(self)
 
+    async def rename(self, aliases: Mapping[str, str]) -> None:
+        """See the port."""
+        self._data().rename(aliases)
+
     async def declare(self, names: Sequence[str]) -> None:
         """Nothing to do: names are not made smaller here."""
 

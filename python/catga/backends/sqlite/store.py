@@ -82,11 +82,10 @@ class SqliteStore:
             await self.write(lambda connection: self.names.learn(connection, unknown))
             self.database.read_here(self.names.load)
 
-    def rename(self, aliases: dict[str, str]) -> None:
-        """Handlers that were renamed keep their marks and parked rows; before any work begins."""
-        with self.database.writer:
-            self.names.rename(self.database.writer, aliases)
-        self.names.load(self.database.writer)
+    async def rename(self, aliases: Mapping[str, str]) -> None:
+        """See the port."""
+        await self.write(lambda connection: self.names.rename(connection, aliases))
+        self.database.read_here(self.names.load)
 
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a

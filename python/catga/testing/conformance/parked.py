@@ -217,6 +217,20 @@ class ParkedConformance(Conformance):
         await committed(store, Unit(unpark=[("", id_of(4))]))
         assert await store.next_due() == 70
 
+    async def test_renamed_handlers_keep_what_is_parked(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(park=[parked(1, RETRY, 5, KEY), parked(2, BLOCKED, key=KEY), parked(3, DEAD)]))
+        await committed(store, Unit(park=[parked(4, handler=OTHER), parked(5, SCHEDULED, handler="")]))
+        await store.rename({HANDLER: "new"})
+        assert [(row.handler, int(row.frame)) for row in await store.due(CHANNEL, [0], 9, 9)] == [
+            (OTHER, 4),
+            ("", 5),
+            ("new", 1),
+        ]
+        assert numbers(await store.dead(9, "new")) == [3]
+        await committed(store, Unit(unpark=[("new", id_of(1))]))
+        assert await self.followers(store, handler="new") == [2]
+
     async def test_handlers_do_not_meet(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, Unit(park=[parked(1), parked(1, handler=OTHER), parked(1, SCHEDULED, handler="")]))

@@ -19,8 +19,10 @@ from catga.testing.conformance.base import (
     committed,
     fates,
     mark,
+    marked,
     message,
     numbers,
+    parked,
     rounds,
 )
 from catga.testing.conformance.transport import Crew
@@ -125,6 +127,18 @@ class QueueConformance(Conformance):
         assert fates(outcomes) == [Commit.DUPLICATE, Commit.FAILED, Commit.STALE]
         one.consumer.rewind()
         assert numbers(await crew.drain(one.consumer)) == [0, 1, 2]
+
+    async def test_a_channel_called_as_a_renamed_handler_keeps_its_messages(self, crew: Crew) -> None:
+        one = await self.instance(crew)
+        await one.store.declare([CHANNEL, "new"])
+        units = [Unit(publish=[message(1)], marks=[mark(1, CHANNEL)]), Unit(park=[parked(2, handler=CHANNEL)])]
+        await committed(one.store, *units)
+        await one.store.rename({CHANNEL: "new"})
+        await one.store.declare([CHANNEL])
+        assert await marked(one.store, 1, handler="new") == [1]
+        await committed(one.store, Unit(publish=[message(3)]))
+        assert numbers(await crew.drain(one.consumer)) == [1, 3]
+        assert [row.handler for row in await one.store.due(CHANNEL, [0], 1, 9)] == ["new"]
 
     async def test_settling_in_two_commits_is_no_mistake(self, crew: Crew) -> None:
         one = await self.instance(crew)

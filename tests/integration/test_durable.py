@@ -1,0 +1,301 @@
+"""The durable path on a real file, from the public API: what commits, what is retried, what waits, what dies."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catga import Batch, Catga, Command, Connection, Context, Err, Event, Ok, Query, Result, Retry, Transaction
+from catga.errors import Conflict, ForbiddenStatement, ItemsFailed, StatementFailed, WouldDeadlock
+
+ID = "0" * 31 + "1"
+
+
+class Put(Command[int], key="key"):
+    key: str
+    value: int
+
+
+class PutAlone(Command[int]):
+    value: int
+
+
+class Refuse(Command[Result[int, str]]):
+    value: int
+
+
+class Count(Query[int]):
+    pass
+
+
+class Added(Event, key="key"):
+    key: str
+    value: int
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "app.db"
+    rows(path, "create table t (key text, value integer unique)")
+    return path
+
+
+def rows(path: Path, sql: str) -> Sequence[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        with connection:
+            return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def make(path: Path, **options: Any) -> Catga:
+    options.setdefault("retry", Retry(delayed=2, first=0.01))
+    return Catga("durable", store=f"sqlite:///{path}?synchronous=NORMAL", **options)
+
+
+async def test_reply_comes_after_the_commit_and_with_an_id_only_once(path: Path) -> None:
+    app = make(path)
+
+    @app.handler(Put)
+    async def put(cmd: Put, ctx: Context, tx: Transaction) -> int:
+        tx.execute("insert into t values (?, ?)", cmd.key, cmd.value)
+        return cmd.value * 10
+
+    async with app:
+        assert await app.send(Put("a", 1), id=ID) == 10
+        assert rows(path, "select value from t") == [(1,)]
+        assert await app.send(Put("a", 2), id=ID) == 10
+    assert rows(path, "select value from t") == [(1,)]
+
+
+async def test_err_rolls_back_and_is_remembered(path: Path) -> None:
+    app = make(path)
+    heard: list[int] = []
+
+    @app.handler(Refuse)
+    async def refuse(cmd: Refuse, ctx: Context, tx: Transaction) -> Result[int, str]:
+        tx.execute("insert into t values ('x', ?)", cmd.value)
+        ctx.publish(Added("x", cmd.value))
+        return Err("no") if cmd.value == 1 else Ok(cmd.value)
+
+    @app.handler(Added)
+    async def hear(event: Added) -> None:
+        heard.append(event.value)
+
+    async with app:
+        assert await app.send(Refuse(1), id=ID) == Err("no")
+        assert await app.send(Refuse(2), id=ID) == Err("no")
+        assert await app.send(Refuse(3)) == Ok(3)
+        await app.settled()
+    assert rows(path, "select value from t") == [(3,)]
+    assert heard == [3]
+
+
+async def test_a_failing_statement_fails_its_sender_alone(path: Path) -> None:
+    app = make(path)
+
+    @app.handler(Put)
+    async def put(cmd: Put, tx: Transaction) -> int:
+        tx.execute("insert into t values (?, ?)", cmd.key, cmd.value)
+        return cmd.value
+
+    async with app:
+        outcomes = await asyncio.gather(*(app.send(Put("a", n)) for n in (1, 2, 2, 3)), return_exceptions=True)
+    assert outcomes[:2] == [1, 2]
+    assert isinstance(outcomes[2], StatementFailed)
+    assert outcomes[3] == 3
+    assert rows(path, "select value from t") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("sql", ["commit", "/* x */ rollback", "pragma synchronous = off", "delete from catga_marks"])
+async def test_sql_that_would_end_the_group_is_refused(path: Path, sql: str) -> None:
+    app = make(path)
+
+    @app.handler(PutAlone)
+    async def put(cmd: PutAlone, tx: Transaction) -> int:
+        tx.execute(sql if cmd.value == 0 else "insert into t values ('a', 1)")
+        return 1
+
+    async with app:
+        bad, good = await asyncio.gather(app.send(PutAlone(0)), app.send(PutAlone(1)), return_exceptions=True)
+    assert isinstance(bad, ForbiddenStatement)
+    assert good == 1
+    assert rows(path, "select value from t") == [(1,)]
+
+
+async def test_expect_is_tried_again_on_what_is_there_now(path: Path) -> None:
+    rows(path, "insert into t values ('stock', 5)")
+    app = make(path)
+
+    @app.handler(PutAlone)
+    async def take(cmd: PutAlone, tx: Transaction) -> int:
+        ((left,),) = await tx.fetch("select value from t where key = 'stock'")
+        tx.execute("update t set value = ? where key = 'stock' and value = ?", left - 1, left, expect=1)
+        return int(left) - 1
+
+    @app.handler(Put)
+    async def never(cmd: Put, tx: Transaction) -> int:
+        tx.execute("update t set value = 0 where key = 'nothing'", expect=1)
+        return 0
+
+    async with app:
+        assert sorted(await asyncio.gather(*(app.send(PutAlone(0)) for _ in range(5)))) == [0, 1, 2, 3, 4]
+        with pytest.raises(Conflict):
+            await app.send(Put("a", 1))
+    assert rows(path, "select value from t") == [(0,)]
+
+
+async def test_later_messages_of_a_key_wait_for_the_retry_of_an_earlier_one(path: Path) -> None:
+    app = make(path)
+    seen: list[tuple[str, int, int]] = []
+
+    @app.handler(Put)
+    async def put(cmd: Put, ctx: Context) -> int:
+        seen.append((cmd.key, cmd.value, ctx.attempt))
+        if (cmd.key, cmd.value) == ("a", 2) and ctx.attempt < 3:
+            raise ValueError("not yet")
+        return 0
+
+    async with app:
+        await app.enqueue_many([Put(key, n) for n in range(6) for key in "ab"])
+        await app.settled()
+    assert [(value, attempt) for key, value, attempt in seen if key == "a"] == [
+        (0, 1),
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (2, 3),
+        (3, 1),
+        (4, 1),
+        (5, 1),
+    ]
+    assert [value for key, value, _ in seen if key == "b"] == list(range(6))
+
+
+async def test_after_the_last_try_a_dead_letter_with_its_history_and_the_key_goes_on(path: Path) -> None:
+    app = make(path)
+    done: list[int] = []
+
+    @app.handler(Put, id="put")
+    async def put(cmd: Put) -> int:
+        if cmd.value == 1:
+            raise ValueError("never")
+        done.append(cmd.value)
+        return 0
+
+    async with app:
+        await app.enqueue_many([Put("a", n) for n in range(3)])
+        await app.settled()
+        statistics = app.statistics()
+    assert done == [0, 2]
+    assert (statistics["dead"], statistics["retried"]) == (1, 2)
+    assert rows(path, "select failures, state from catga_parked") == [(3, "dead")]
+
+
+async def test_a_batch_loses_only_the_items_that_fail(path: Path) -> None:
+    app = make(path, retry=Retry(delayed=0))
+    sizes: list[int] = []
+
+    @app.handler(Added, batch=Batch(size=10, wait=0.05))
+    async def add(events: list[Added], tx: Transaction) -> None:
+        sizes.append(len(events))
+        for event in events:
+            tx.execute("insert into t values (?, ?)", event.key, event.value)
+        bad = {n: ValueError("bad item") for n, event in enumerate(events) if event.value == 3}
+        if bad:
+            raise ItemsFailed(bad)
+
+    @app.handler(PutAlone)
+    async def publish(cmd: PutAlone, ctx: Context) -> int:
+        for n in range(10):
+            ctx.publish(Added(f"key-{n}", n if n != 7 else 6))
+        return 0
+
+    async with app:
+        await app.send(PutAlone(0))
+        await app.settled()
+        dead = app.statistics()["dead"]
+    assert [value for (value,) in rows(path, "select value from t order by value")] == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert dead == 2
+    assert sizes[0] == 10
+
+
+async def test_a_connection_reads_its_own_writes_and_is_fenced_from_waiting_for_itself(path: Path) -> None:
+    app = make(path)
+
+    @app.handler(PutAlone)
+    async def put(cmd: PutAlone, ctx: Context, connection: Connection) -> int:
+        await connection.execute("insert into t values ('c', ?)", cmd.value)
+        if cmd.value == 2:
+            await ctx.send(Put("a", 9))
+        return int((await connection.fetch("select count(*) from t"))[0][0])
+
+    @app.handler(Put)
+    async def other(cmd: Put, tx: Transaction) -> int:
+        tx.execute("insert into t values (?, ?)", cmd.key, cmd.value)
+        return 0
+
+    async with app:
+        assert await app.send(PutAlone(1)) == 1
+        with pytest.raises(WouldDeadlock):
+            await app.send(PutAlone(2))
+        assert await app.send(Put("a", 3)) == 0
+    assert rows(path, "select value from t") == [(1,), (3,)]
+
+
+async def test_a_query_may_read_through_a_transaction(path: Path) -> None:
+    rows(path, "insert into t values ('a', 1)")
+    app = make(path)
+
+    @app.handler(Count)
+    async def count(query: Count, tx: Transaction) -> int:
+        return int((await tx.fetch("select count(*) from t"))[0][0])
+
+    async with app:
+        assert await app.send(Count()) == 1
+
+
+async def test_a_renamed_handler_knows_what_the_old_one_did(path: Path) -> None:
+    for id, aliases in (("old", ()), ("new", ("old",))):
+        app = make(path)
+
+        @app.handler(Put, id=id, aliases=aliases)
+        async def put(cmd: Put, tx: Transaction) -> int:
+            tx.execute("insert into t values (?, ?)", cmd.key, cmd.value)
+            return cmd.value
+
+        async with app:
+            assert await app.send(Put("a", 1), id=ID) == 1
+    assert rows(path, "select count(*) from t") == [(1,)]
+
+
+async def test_the_relay_carries_commits_to_a_queue_in_another_file(path: Path, tmp_path: Path) -> None:
+    app = make(path, transport=f"sqlite:///{tmp_path / 'queue.db'}?synchronous=NORMAL")
+    heard: list[int] = []
+    all_heard = asyncio.Event()
+
+    @app.handler(Put)
+    async def put(cmd: Put, ctx: Context, tx: Transaction) -> int:
+        tx.execute("insert into t values (?, ?)", cmd.key, cmd.value)
+        ctx.publish(Added(cmd.key, cmd.value))
+        return 0
+
+    @app.handler(Added)
+    async def hear(event: Added) -> None:
+        heard.append(event.value)
+        if len(heard) == 50:
+            all_heard.set()
+
+    async with app:
+        await app.enqueue_many([Put(f"key-{n % 3}", n) for n in range(50)])
+        async with asyncio.timeout(20):
+            await all_heard.wait()
+    assert sorted(heard) == list(range(50))
+    for key in range(3):
+        assert [n for n in heard if n % 3 == key] == sorted(n for n in heard if n % 3 == key)
+    assert rows(path, "select count(*) from t") == [(50,)]
+    assert rows(path, "select count(*) from catga_outbox") == [(0,)]
