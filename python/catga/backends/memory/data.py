@@ -3,7 +3,9 @@
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from catga.backends.memory.leases import Leases
 from catga.backends.memory.parked import ParkedRows
@@ -150,6 +152,17 @@ class Data:
     def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """One mark."""
         return self._marks.get((day, handler), {}).get(id)
+
+    def rename(self, aliases: Mapping[str, str]) -> None:
+        """What old handlers have becomes that of the new ones; what those have already stays."""
+        for old, new in aliases.items():
+            for day, handler in [place for place in self._marks if place[1] == old]:
+                marks = self._marks.pop((day, handler))
+                kept = self._marks.setdefault((day, new), {})
+                kept.update(
+                    {id: msgspec.structs.replace(mark, handler=new) for id, mark in marks.items() if id not in kept}
+                )
+            self.parked.rename(old, new)
 
     def forget(self, before_day: int) -> int:
         """Drops the marks of days before this one."""

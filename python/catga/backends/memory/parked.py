@@ -1,12 +1,13 @@
 """The parked rows: due retries, their followers, schedules, dead letters."""
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice, takewhile
 
 import msgspec
 
 from catga.ports.store import Parked, ParkedState
 
-_WAITING = {ParkedState.RETRY, ParkedState.SCHEDULED, ParkedState.BLOCKED}
+_TIMED = {ParkedState.RETRY, ParkedState.SCHEDULED}
 
 
 class ParkedRows:
@@ -34,18 +35,22 @@ class ParkedRows:
         """Removes a row that is there."""
         del self._rows[name]
 
+    def rename(self, old: str, new: str) -> None:
+        """A handler's rows become another's, unless that has them already."""
+        for name in [name for name in self._rows if name[0] == old]:
+            row = self._rows.pop(name)
+            self._rows.setdefault((new, row.id), msgspec.structs.replace(row, handler=new))
+
     def due(self, channel: str, parts: Collection[int], now_ms: int, most: int) -> list[Parked]:
-        """Retries and schedules whose time has come, and followers whose head has gone."""
-        heads: dict[tuple[object, ...], int] = {}
-        for row in self._of(channel, parts, _holds_up):
-            place = _key(row)
-            heads[place] = min(heads.get(place, row.order), row.order)
-        free = (
-            row
-            for row in self._of(channel, parts, lambda row: row.state in _WAITING and row.due_ms <= now_ms)
-            if row.state is not ParkedState.BLOCKED or row.key is None or heads[_key(row)] == row.order
-        )
-        return sorted(free, key=lambda row: (row.due_ms, row.order))[:most]
+        """Retries and schedules whose time has come."""
+        rows = self._of(channel, parts, lambda row: row.state in _TIMED and row.due_ms <= now_ms)
+        return sorted(rows, key=lambda row: (row.due_ms, row.order))[:most]
+
+    def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> list[Parked]:
+        """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
+        rows = self._of(channel, (part,), lambda row: row.handler == handler and row.key == key and _holds_up(row))
+        front = takewhile(lambda row: row.state is ParkedState.BLOCKED, sorted(rows, key=lambda row: row.order))
+        return list(islice(front, most))
 
     def waiting(self, channel: str, parts: Collection[int]) -> list[tuple[str, bytes, int]]:
         """Rows that later messages of their key must wait behind."""
@@ -62,7 +67,7 @@ class ParkedRows:
     def next_due(self) -> int | None:
         """The earliest time."""
         return min(
-            (row.due_ms for row in self._rows.values() if row.state in (ParkedState.RETRY, ParkedState.SCHEDULED)),
+            (row.due_ms for row in self._rows.values() if row.state in _TIMED),
             default=None,
         )
 
@@ -76,7 +81,3 @@ class ParkedRows:
 
 def _holds_up(row: Parked) -> bool:
     return row.key is not None and (row.state is not ParkedState.DEAD or row.due_ms < 0)
-
-
-def _key(row: Parked) -> tuple[str, bytes | None, int]:
-    return row.handler, row.key, row.part

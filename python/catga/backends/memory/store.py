@@ -62,6 +62,10 @@ class MemoryStore:
         self._queued = True
         return MemoryTransport(self)
 
+    async def rename(self, aliases: Mapping[str, str]) -> None:
+        """See the port."""
+        self._data().rename(aliases)
+
     async def declare(self, names: Sequence[str]) -> None:
         """Nothing to do: names are not made smaller here."""
 
@@ -142,6 +146,10 @@ class MemoryStore:
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
         """See the port."""
         return self._data().parked.due(channel, parts, now_ms, most)
+
+    async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
+        """See the port."""
+        return self._data().parked.followers(channel, part, handler, key, most)
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""

@@ -12,32 +12,29 @@ from typing import Any, TypeVar
 from catga.backends.sqlite.failures import store_error
 from catga.backends.sqlite.gate import Gate
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.schema import migrate
-from catga.errors import AppClosed, OutcomeUnknown, StoreUnavailable
+from catga.backends.sqlite.schema import check_version, migrate
+from catga.errors import AppClosed, OutcomeUnknown, StoreReadOnly, StoreUnavailable
 
 T = TypeVar("T")
 log: logging.Logger = logging.getLogger("catga.sqlite")
 
-# Ours carry a mark, so that the same words from a user are another statement to the cache and meet the guard.
-BEGIN, COMMIT, ROLLBACK = "begin immediate /* catga */", "commit /* catga */", "rollback /* catga */"
+MARK = f"/* catga {os.urandom(8).hex()} */"
+"""In our own statements that begin and end: whatever words a user writes are another statement to the cache, and meet
+the guard."""
+BEGIN, COMMIT, ROLLBACK = f"begin immediate {MARK}", f"commit {MARK}", f"rollback {MARK}"
 
 CHECKPOINT = 20_000
 """Rows written by this process after which the log is copied back into the file."""
 
-_DENIED = {
+_ENDS = {
     sqlite3.SQLITE_TRANSACTION,
     sqlite3.SQLITE_SAVEPOINT,
     sqlite3.SQLITE_ATTACH,
     sqlite3.SQLITE_DETACH,
     sqlite3.SQLITE_PRAGMA,
 }
-_WRITES = {
-    sqlite3.SQLITE_INSERT,
-    sqlite3.SQLITE_UPDATE,
-    sqlite3.SQLITE_DELETE,
-    sqlite3.SQLITE_DROP_TABLE,
-    sqlite3.SQLITE_ALTER_TABLE,
-}
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_ROWS = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 
 
 class Database:
@@ -56,12 +53,19 @@ class Database:
         self._syncs = options.synchronous == "FULL"
         self._pid = 0
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._opened: list[sqlite3.Connection] = []
 
     def open(self) -> None:
         """Blocks: connects, migrates, checks that the file can be written."""
         try:
-            self._gate = Gate(options_path := self.options.absolute)
+            self._gate = Gate(self.options.absolute)
+        except PermissionError as error:
+            raise StoreReadOnly(
+                "the SQLite store cannot be opened",
+                where=self.path,
+                why=str(error),
+                fix="give this process write access to the file and its folder",
+            ) from error
         except OSError as error:
             raise StoreUnavailable(
                 "the SQLite store cannot be opened",
@@ -69,6 +73,7 @@ class Database:
                 why=str(error),
                 fix="check that the folder exists and may be written",
             ) from error
+        self._opened = []
         try:
             self._gate.enter()
             try:
@@ -88,21 +93,35 @@ class Database:
             self.reader = self._connect()
             self.reader.execute(f"pragma busy_timeout = {int(self.options.lock_timeout * 1000)}")
             self.reader.execute("pragma query_only = on")
-        except sqlite3.Error as error:
-            raise store_error(error, str(options_path)) or error from error
+        except BaseException as error:
+            for connection in self._opened:
+                connection.close()
+            self._gate.close()
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error, self.path) or error from error
+            raise
         self._writing = ThreadPoolExecutor(1, "catga-sqlite-writer")
         self._reading = ThreadPoolExecutor(self.options.readers, "catga-sqlite-reader")
         self._pid = os.getpid()
 
     def close(self) -> None:
         """Blocks until what runs has ended."""
+        if self._pid == 0:
+            return
+        self._pid = 0
         self._writing.shutdown()
         self._reading.shutdown()
-        for connection in (self.writer, self.reader, *self._readers):
+        for connection in self._opened:
             connection.close()
-        self._readers.clear()
         self._local = threading.local()
         self._gate.close()
+
+    def leave_to_parent(self) -> bool:
+        """In a forked child: forgets what is its parent's to close."""
+        if self._pid in (0, os.getpid()):
+            return False
+        self._pid = 0
+        return True
 
     def version(self) -> int:
         """Changes whenever another connection has committed; 3 µs, so that it can be polled."""
@@ -110,15 +129,10 @@ class Database:
 
     async def begin(self) -> None:
         """Takes the write lock, in the order of asking among all processes."""
-        if os.getpid() != self._pid:
-            raise AppClosed(
-                "this process was forked from the one that opened the store",
-                where=self.path,
-                fix="start the app after the fork",
-            )
-        if not self._gate.try_enter():
-            await self.in_writer(self._gate.enter)
+        self.check()
         try:
+            if not self._gate.try_enter():
+                await self.in_writer(self._gate.enter)
             try:
                 self.writer.execute(BEGIN)
             except sqlite3.OperationalError as error:
@@ -126,8 +140,11 @@ class Database:
                     raise
                 # Somebody who does not know the gate holds the lock: wait where it blocks nobody.
                 await self.in_writer(self._begin_patiently)
-        except BaseException:
-            self._gate.leave()
+            check_version(self.writer, self.path)
+        except BaseException as error:
+            self.rollback()
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error, self.path) or error from error
             raise
 
     async def commit(self) -> None:
@@ -176,6 +193,7 @@ class Database:
     def read_here(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Short reading work on the loop's own thread: what the queue reads was written a moment ago and is in memory,
         and in a thread every row would wait for the GIL."""
+        self.check()
         try:
             return work(self.reader)
         except sqlite3.Error as error:
@@ -189,16 +207,25 @@ class Database:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs reading work on a connection that cannot write, in a thread."""
+        self.check()
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Runs blocking work in the writer's thread; a cancelled caller does not stop it and waits for its end."""
-        future = asyncio.get_running_loop().run_in_executor(self._writing, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._writing, work))
+
+    def check(self) -> None:
+        """That this is the process that opened the file, and has not closed it: another one's connections and locks
+        must not be touched."""
+        if self._pid == os.getpid():
+            return
+        if self._pid == 0:
+            raise AppClosed("the store is not open", where=self.path, fix="await store.open() first")
+        raise AppClosed(
+            "this process was forked from the one that opened the store",
+            where=self.path,
+            fix="start the app after the fork",
+        )
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -206,7 +233,7 @@ class Database:
             connection = self._local.connection = self._connect()
             connection.execute(f"pragma busy_timeout = {int(self.options.lock_timeout * 1000)}")
             connection.execute("pragma query_only = on")
-            self._readers.append(connection)
+            connection.set_authorizer(_only_reading)
         try:
             return work(connection)
         except sqlite3.Error as error:
@@ -221,17 +248,38 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        self._opened.append(connection)
         connection.execute("pragma busy_timeout = 0")
         return connection
 
     def _authorize(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
-        if self.guarded and (
-            action in _DENIED or (action in _WRITES and first is not None and first.startswith("catga_"))
-        ):
-            return sqlite3.SQLITE_DENY
-        return sqlite3.SQLITE_OK
+        if not self.guarded or _reads(action, first):
+            return sqlite3.SQLITE_OK
+        # Tables stand first where rows are written, and second in what is made for one or altered.
+        names = (first,) if action in _ROWS else (first, second)
+        ours = any(name is not None and name.lower().startswith("catga_") for name in names)
+        return sqlite3.SQLITE_DENY if ours or action in _ENDS else sqlite3.SQLITE_OK
+
+
+async def to_its_end(future: "asyncio.Future[T]") -> T:
+    """Awaits what no cancellation stops; a cancelled caller hears of it when it has ended."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
+
+
+def _reads(action: int, first: str | None) -> bool:
+    # Full-text tables ask for the version of the data whenever they are read.
+    return action in _READS or (action == sqlite3.SQLITE_PRAGMA and first == "data_version")
+
+
+def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+    # `query_only` refuses every write; this refuses to switch it off, and what would outlast the question.
+    return sqlite3.SQLITE_DENY if action in _ENDS and not _reads(action, first) else sqlite3.SQLITE_OK
 
 
 def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:

@@ -2,7 +2,15 @@
 
 import sqlite3
 
-from catga.errors import CatgaError, StatementFailed, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
+from catga.errors import (
+    CatgaError,
+    ForbiddenStatement,
+    StatementFailed,
+    StoreCorrupt,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 
 _STORE = {
     sqlite3.SQLITE_BUSY: (
@@ -55,7 +63,31 @@ def store_error(error: sqlite3.Error, path: str) -> CatgaError | None:
     return kind(f"the SQLite store cannot be used: {error}", where=path, why=why, fix=fix)
 
 
-def statement_error(error: sqlite3.Error, sql: str) -> StatementFailed:
+def forbidden(error: sqlite3.Error, sql: str) -> ForbiddenStatement | None:
+    """What the guard refused, or None where it was something else."""
+    return _refused(sql) if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_AUTH else None
+
+
+def _refused(sql: str) -> ForbiddenStatement:
+    why = "it would end, nest or escape the commit that this handler shares with others, write where only reading is allowed, or write Catga's own tables"
+    return ForbiddenStatement(
+        "this statement is not allowed in a handler",
+        where=sql,
+        why=why,
+        fix="leave transactions to Catga; ask for a `Connection` to hold one of your own",
+    )
+
+
+def question_error(error: Exception, sql: str, path: str) -> CatgaError:
+    """Why a handler's question has no answer."""
+    if isinstance(error, sqlite3.Error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            return _refused(sql)
+        return forbidden(error, sql) or store_error(error, path) or statement_error(error, sql)
+    return statement_error(error, sql)
+
+
+def statement_error(error: Exception, sql: str) -> StatementFailed:
     """One handler's statement that failed."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     failed = StatementFailed(

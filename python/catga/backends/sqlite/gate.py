@@ -2,6 +2,7 @@
 
 import os
 import sys
+import weakref
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -36,6 +37,19 @@ else:
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
+_gates: "weakref.WeakSet[Gate]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # A child shares the locks it inherits: it would keep them when its parent is killed.
+    for gate in list(_gates):
+        gate.close()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Gate:
     """Take *next*, take *turn*, free *next*: whoever waits longest holds *next* and gets the turn. The system frees both
     when a process dies."""
@@ -44,6 +58,7 @@ class Gate:
         self._next, self._turn = (
             os.open(f"{database}.{name}", os.O_RDWR | os.O_CREAT, 0o644) for name in ("next", "turn")
         )
+        _gates.add(self)
 
     def try_enter(self) -> bool:
         """Enters if nobody is inside or waiting."""
@@ -65,5 +80,6 @@ class Gate:
 
     def close(self) -> None:
         """Closes the lock files; they stay for the others."""
+        _gates.discard(self)
         os.close(self._next)
         os.close(self._turn)

@@ -22,12 +22,19 @@ class Leases:
         expires = now + int(ttl * 1000)
         connection.execute("delete from catga_members where scope = ? and expires_ms <= ?", (scope, now))
         connection.execute("insert or replace into catga_members values (?, ?, ?)", (scope, owner, expires))
-        (members,) = connection.execute("select count(*) from catga_members where scope = ?", (scope,)).fetchone()
+        members = [
+            member
+            for (member,) in connection.execute(
+                "select owner from catga_members where scope = ? order by owner", (scope,)
+            )
+        ]
         connection.executemany(
             "insert or ignore into catga_leases (scope, part, epoch, expires_ms) values (?, ?, 0, 0)",
             [(scope, part) for part in range(parts)],
         )
-        share = -(-parts // members)
+        # Shares differ by one at most: rounding up would leave the last of five with none of 16 parts.
+        each, left = divmod(parts, len(members))
+        share = each + (members.index(owner) < left)
         mine = connection.execute(
             "select part, epoch, crashes from catga_leases where scope = ? and owner = ?", (scope, owner)
         ).fetchall()

@@ -45,10 +45,45 @@ class Names:
     def rename(self, connection: sqlite3.Connection, aliases: Mapping[str, str]) -> None:
         """What an old name has becomes the new one's: `aliases` maps old names to new ones."""
         for old, new in aliases.items():
-            connection.execute("update or ignore catga_names set name = ? where name = ?", (new, old))
+            if (before := _number(connection, old)) is None:
+                continue
+            after = _number(connection, new)
+            if after is None and not _is_channel(connection, before, old):
+                # The number goes on, also in processes that still know it by the old name.
+                connection.execute("update catga_names set name = ? where name = ?", (new, old))
+                continue
+            if after is None:
+                self.learn(connection, [new])
+                after = _number(connection, new)
+            for table, which in (("catga_marks", f"day in ({_DAYS}) and handler = ?"), ("catga_parked", "handler = ?")):
+                connection.execute(f"update or ignore {table} set handler = ? where {which}", (after, before))
+                connection.execute(f"delete from {table} where {which}", (before,))
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Everything that is committed."""
+        self.numbers.clear()
+        self._texts.clear()
         for number, name in connection.execute("select no, name from catga_names"):
             self.numbers[name] = number
             self._texts[number] = name
+
+
+_DAYS = """with recursive days (day) as (
+    select min(day) from catga_marks union all select (select min(day) from catga_marks where day > days.day) from days where days.day is not null
+) select day from days"""
+"""Each day once, by a few steps in the index: the handler stands second in it."""
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int | None:
+    row = connection.execute("select no from catga_names where name = ?", (name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _is_channel(connection: sqlite3.Connection, number: int, name: str) -> bool:
+    """A handler may be called as a channel is; the channel keeps its name and what is in it."""
+    found = connection.execute(
+        "select exists(select 1 from catga_queue where channel = ?) or exists(select 1 from catga_parked where channel = ?)"
+        " or exists(select 1 from catga_leases where scope = ?)",
+        (number, number, name),
+    ).fetchone()
+    return bool(found[0])

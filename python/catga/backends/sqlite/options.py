@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from catga.errors import ConfigurationError
+from catga.ports.options import Positive, Seconds, from_query
 
 
 class SqliteOptions(msgspec.Struct, frozen=True):
@@ -16,11 +17,11 @@ class SqliteOptions(msgspec.Struct, frozen=True):
 
     path: str
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    lock_timeout: float = 10.0
-    lease: float = 10.0
-    poll: float = 0.01
-    hold: float = 1.0
-    readers: int = 2
+    lock_timeout: Seconds = 10.0
+    lease: Seconds = 10.0
+    poll: Seconds = 0.01
+    hold: Seconds = 1.0
+    readers: Positive = 2
 
     @classmethod
     def parse(cls, url: str) -> "SqliteOptions":
@@ -31,28 +32,9 @@ class SqliteOptions(msgspec.Struct, frozen=True):
             raise ConfigurationError(
                 f"{url!r} names no file", fix="write sqlite:///relative.db or sqlite:////absolute/path.db"
             )
-        given = dict(parse_qsl(parts.query))
-        if "synchronous" in given:
-            given["synchronous"] = given["synchronous"].upper()
-        try:
-            return (
-                msgspec.convert({**given, "path": path}, cls, strict=False)
-                if not given.keys() - set(cls.__struct_fields__)
-                else _unknown(given, cls)
-            )
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(
-                f"{url!r} has a wrong option", why=str(error), fix=f"known are: {', '.join(cls.__struct_fields__[1:])}"
-            ) from error
+        return from_query(cls, url, parts.query, path=path)
 
     @property
     def absolute(self) -> Path:
         """The file, resolved: two URLs of one file are one store."""
         return Path(self.path).resolve()
-
-
-def _unknown(given: dict[str, str], cls: type[SqliteOptions]) -> SqliteOptions:
-    unknown = ", ".join(sorted(given.keys() - set(cls.__struct_fields__)))
-    raise ConfigurationError(
-        f"unknown SQLite option: {unknown}", fix=f"known are: {', '.join(cls.__struct_fields__[1:])}"
-    )

@@ -23,7 +23,8 @@ def due_rows(
             (names.number(channel), state, now_ms, most),
         )
     ]
-    return [_parked(connection, names, row) for row in rows]
+    found = [_parked(connection, names, row) for row in rows]
+    return sorted(found, key=lambda row: (row.due_ms, row.order))[:most]
 
 
 def followers(
@@ -32,14 +33,13 @@ def followers(
     """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
     found: list[Parked] = []
     for row in connection.execute(
-        f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? order by place limit ?",
+        f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? and (state <> 'dead' or due_ms < 0) order by place limit ?",
         (names.number(handler), names.number(channel), part, key, most),
     ).fetchall():
         parked = _parked(connection, names, row)
-        if parked.state is ParkedState.BLOCKED:
-            found.append(parked)
-        elif parked.state is ParkedState.RETRY or parked.due_ms < 0:
+        if parked.state is not ParkedState.BLOCKED:
             break
+        found.append(parked)
     return found
 
 

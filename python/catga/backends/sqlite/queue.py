@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from catga.backends.sqlite.database import delete_rows, insert_rows
+from catga.backends.sqlite.database import chunks, delete_rows, insert_rows
 from catga.clock import sleep
 from catga.errors import CatgaError
 from catga.messages import NORMAL
@@ -67,7 +67,8 @@ class SqliteConsumer:
         self._owner = owner
         self._leases: dict[int, Lease] = {}
         self._read: dict[int, int] = {}
-        self._suspects: dict[int, int] = {}
+        # What crashed holders of a part may have had out.
+        self._suspects: dict[int, frozenset[int]] = {}
         self._out: dict[int, tuple[int, int]] = {}
         self._count: dict[int, int] = {}
         self._ttl = store.options.lease
@@ -75,6 +76,8 @@ class SqliteConsumer:
         self._wanting: set[int] = set()
         # Read out of turn, because they were urgent, and not passed by the part's own reading yet.
         self._ahead: dict[int, set[int]] = {}
+        self._turn = 0
+        self._renewing = asyncio.Lock()
         self._stopped = False
 
     async def start(self) -> None:
@@ -142,13 +145,15 @@ class SqliteConsumer:
             if how is Settle.RELEASE and token in self._out:
                 part = self._out[token][0]
                 self._read[part] = min(self._read.get(part, 0), token - 1)
+                self._ahead.get(part, set()).discard(token)
         self.settled([token for token, _ in items])
+        self._store.bell.ring()
         return outcome
 
     def rewind(self) -> None:
-        """Everything that is not settled is received again, in order."""
+        """Everything that is not settled is received again, in order. A suspect stays one."""
         for part in self._leases:
-            self._end(part)
+            self._take_back(part)
             self._read[part] = 0
 
     async def alone(self, delivery: Delivery) -> int:
@@ -161,7 +166,9 @@ class SqliteConsumer:
         self._stopped = True
         self._store.bell.ring()
         if self._keeper is not None:
-            self._keeper.cancel()
+            # A claim under way ends first: what it takes would stay behind, held by nobody.
+            async with self._renewing:
+                self._keeper.cancel()
             await asyncio.wait([self._keeper])
         leases = list(self._leases.values())
         self._leases.clear()
@@ -172,52 +179,57 @@ class SqliteConsumer:
         if not parts:
             return []
         channel = self._store.names.number(self._channel)
-        # Fair between parts: each gives its share, those with more to give fill what is left next time.
+        # Fair between parts: each gives its share, and another one begins next time.
+        self._turn += 1
+        turn = self._turn % len(parts)
         share = max(1, most // len(parts))
-        asks = [(part, self._read.get(part, 0), min(share, WINDOW - self._count.get(part, 0))) for part in parts]
-        asks = [ask for ask in asks if ask[2] > 0]
 
-        def look(connection: sqlite3.Connection) -> list[tuple[int, list[Any], list[Any]]]:
-            return [
-                (
-                    part,
-                    connection.execute(_EXPRESS, (channel, part, after, max(1, room // 2))).fetchall(),
-                    connection.execute(_ORDERED, (channel, part, after, room)).fetchall(),
-                )
-                for part, after, room in asks
-            ]
+        def look(connection: sqlite3.Connection) -> list[Delivery]:
+            found: list[Delivery] = []
+            for part in (*parts[turn:], *parts[:turn]):
+                room = min(share, WINDOW - self._count[part], most - len(found))
+                if room > 0:
+                    found += self._take(connection, channel, part, room)
+            return found
 
+        return self._store.database.read_here(look)
+
+    def _take(self, connection: sqlite3.Connection, channel: int, part: int, room: int) -> list[Delivery]:
+        lease = self._leases[part]
+        ahead: set[int] = self._ahead.setdefault(part, set())
         found: list[Delivery] = []
-        for part, express, ordered in self._store.database.read_here(look):
-            if (lease := self._leases.get(part)) is None:
-                continue
-            last = self._suspects.get(part, 0)
-            ahead = self._ahead.setdefault(part, set())
-            for seq, frame in express:
-                if seq not in ahead:
-                    ahead.add(seq)
-                    found.append(self._hand_out(seq, lease, frame, last))
+        # Half of the room at most: who is urgent goes first, and the others are not starved.
+        express = max(1, room // 2)
+        for seq, frame in connection.execute(
+            _EXPRESS, (channel, part, self._read[part], express + len(ahead))
+        ).fetchall():
+            if seq not in ahead and seq not in self._out and len(found) < express:
+                ahead.add(seq)
+                found.append(self._hand_out(seq, lease, frame))
+        while len(found) < room:
+            ordered = connection.execute(_ORDERED, (channel, part, self._read[part], room - len(found))).fetchall()
+            if not ordered:
+                break
             for seq, frame in ordered:
                 if seq not in ahead and seq not in self._out:
-                    found.append(self._hand_out(seq, lease, frame, last))
-            if ordered:
-                self._read[part] = cursor = ordered[-1][0]
-                if ahead:
-                    self._ahead[part] = {seq for seq in ahead if seq > cursor}
+                    found.append(self._hand_out(seq, lease, frame))
+            self._read[part] = cursor = ordered[-1][0]
+            ahead.difference_update([seq for seq in ahead if seq <= cursor])
         return found
 
-    def _hand_out(self, seq: int, lease: Lease, frame: bytes, suspects: int) -> Delivery:
+    def _hand_out(self, seq: int, lease: Lease, frame: bytes) -> Delivery:
         part = lease.part
         self._out[seq] = (part, lease.epoch)
         self._count[part] += 1
-        again = seq <= suspects
+        again = seq in self._suspects.get(part, ())
         return Delivery(seq, part, frame, lease, again, again and lease.crashes > 1)
 
     async def _keep(self) -> None:
         while True:
             await sleep(self._store.clock, self._ttl / 3)
             try:
-                await self._renew()
+                async with self._renewing:
+                    await self._renew()
             except (CatgaError, sqlite3.Error):
                 # Not renewed is not lost yet: validity runs out by itself, and the next try may succeed.
                 continue
@@ -232,7 +244,9 @@ class SqliteConsumer:
         for part in set(self._leases) - set(leases):
             self._end(part)
         self._leases = leases
-        cleared = [lease for lease in leases.values() if lease.crashes and self._past_suspects(lease.part)]
+        cleared = [
+            lease for lease in leases.values() if lease.crashes and not self._left(self._suspects.get(lease.part, ()))
+        ]
         if cleared:
             await self._store.clear(cleared)
         spare = sorted(leases, reverse=True)[: share.surplus]
@@ -249,24 +263,36 @@ class SqliteConsumer:
         self._end(part)
         self._read[part] = 0
         if lease.crashes:
-            rows = await self._store.fetch(
-                "select max(seq) from (select seq from catga_queue where channel = ? and part = ? order by seq limit ?)",
-                (self._store.names.number(self._channel), part, WINDOW),
+            place = (self._store.names.number(self._channel), part, 0, WINDOW)
+            self._suspects[part] = self._store.database.read_here(
+                lambda connection: frozenset(
+                    seq for question in (_ORDERED, _EXPRESS) for seq, _ in connection.execute(question, place)
+                )
             )
-            self._suspects[part] = rows[0][0] or 0
 
-    def _past_suspects(self, part: int) -> bool:
-        last = self._suspects.get(part, 0)
-        return self._read.get(part, 0) >= last and not any(
-            owner == part and token <= last for token, (owner, _) in self._out.items()
-        )
+    def _left(self, suspects: Collection[int]) -> bool:
+        """Whether some of what a crash left behind has not ended."""
+
+        def left(connection: sqlite3.Connection) -> bool:
+            return any(
+                connection.execute(
+                    f"select 1 from catga_queue where seq in ({','.join('?' * len(chunk))}) limit 1", chunk
+                ).fetchone()
+                is not None
+                for chunk in chunks(sorted(suspects))
+            )
+
+        return self._store.database.read_here(left)
 
     def _end(self, part: int) -> None:
+        self._take_back(part)
+        self._suspects.pop(part, None)
+
+    def _take_back(self, part: int) -> None:
         for token in [token for token, (owner, _) in self._out.items() if owner == part]:
             del self._out[token]
         self._count[part] = 0
         self._ahead.pop(part, None)
-        self._suspects.pop(part, None)
 
 
 _ORDERED = "select seq, frame from catga_queue indexed by catga_queue_part where channel = ? and part = ? and seq > ? order by seq limit ?"

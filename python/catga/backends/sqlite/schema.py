@@ -70,7 +70,8 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 def check_version(connection: sqlite3.Connection, path: str) -> None:
     """That no other process has moved the schema on while this one was open."""
-    if (found := _version(connection)) != VERSION:
+    (found,) = connection.execute("select version from catga_schema").fetchone()
+    if found != VERSION:
         raise SchemaMismatch(
             f"{path} was moved to schema {found} while this process, which knows {VERSION}, was running",
             where=path,

@@ -5,16 +5,16 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from catga.backends.sqlite.database import Database, delete_rows
-from catga.backends.sqlite.failures import statement_error, store_error
+from catga.backends.sqlite.database import Database, delete_rows, to_its_end
+from catga.backends.sqlite.exclusive import still_ours, within
+from catga.backends.sqlite.failures import question_error, statement_error, store_error
 from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
 from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting_keys
-from catga.backends.sqlite.schema import check_version
 from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
 from catga.clock import Bell, Clock
-from catga.errors import ForbiddenStatement, HoldLimitExceeded
+from catga.errors import ForbiddenStatement, OutcomeUnknown, StoreError
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit
 from catga.transaction import Connection, Row
@@ -37,21 +37,34 @@ class SqliteStore:
         self.bell: Bell = Bell(clock)
         self._writes = Writes(self.database, self.names)
         self._leases = Leases(clock)
+        self._life = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._users = 0
 
     async def open(self) -> None:
         """Idempotent: the app and the transport of one file share it."""
-        if self._users == 0:
-            self.database.open()
-            self.names.load(self.database.writer)
-        self._users += 1
+        if not self._life.locked():
+            # A lock belongs to the loop in which it was first waited for, and this object may outlive one.
+            self._life = asyncio.Lock()
+        async with self._life:
+            if self._users == 0:
+                # In a thread: who holds the gate may be another store of this very loop.
+                await to_its_end(asyncio.ensure_future(asyncio.to_thread(self.database.open)))
+                self._turn = asyncio.Lock()
+                try:
+                    self.database.read_here(self.names.load)
+                except StoreError:
+                    self.database.close()
+                    raise
+            self._users += 1
 
     async def close(self) -> None:
         """After the last user's close."""
-        self._users -= 1
-        if self._users == 0:
+        async with self._life:
+            self._users = max(0, self._users - 1)
+            if self._users > 0 or self.database.leave_to_parent():
+                return
             if self._tasks:
                 await asyncio.wait(self._tasks)
             await asyncio.to_thread(self.database.close)
@@ -67,12 +80,12 @@ class SqliteStore:
         """Gives numbers to channels and handlers before they are used."""
         if unknown := self.names.unknown(names):
             await self.write(lambda connection: self.names.learn(connection, unknown))
-            self.names.load(self.database.reader)
+            self.database.read_here(self.names.load)
 
     async def rename(self, aliases: Mapping[str, str]) -> None:
         """See the port."""
         await self.write(lambda connection: self.names.rename(connection, aliases))
-        self.names.load(self.database.reader)
+        self.database.read_here(self.names.load)
 
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a
@@ -88,11 +101,28 @@ class SqliteStore:
     ) -> tuple[Any, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
-        return await self._apart(self._exclusive(work, unit_of))
+        committing = asyncio.Event()
+        task = self._begun(self._exclusive(work, unit_of, committing))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not committing.is_set():
+                # The handler ends before its caller does: nothing of it goes on unseen.
+                task.cancel()
+                await asyncio.wait([task])
+            raise
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         """Committed rows, read on a connection that cannot write."""
-        return await self.database.read(lambda connection: connection.execute(sql, args).fetchall())
+        path = self.database.path
+
+        def ask(connection: sqlite3.Connection) -> Sequence[Row]:
+            try:
+                return connection.execute(sql, args).fetchall()
+            except Exception as error:
+                raise question_error(error, sql, path) from error
+
+        return await self.database.read(ask)
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 
@@ -124,7 +154,6 @@ class SqliteStore:
         before = self.clock.monotonic()
 
         def claim(connection: sqlite3.Connection) -> Share:
-            check_version(connection, self.database.path)
             return self._leases.claim(connection, scope, owner, parts, ttl, before)
 
         return await self.write(claim)
@@ -166,18 +195,25 @@ class SqliteStore:
 
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
         """See the port."""
+        self.database.check()
+        if self.names.unknown([channel]):
+            return []
         return self.database.read_here(
             lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most)
         )
 
     async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
         """See the port."""
+        self.database.check()
+        if self.names.unknown([channel, handler]):
+            return []
         return self.database.read_here(
             lambda connection: followers(connection, self.names, channel, part, handler, key, most)
         )
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
+        self.database.check()
         if self.names.unknown([channel]):
             return []
         return self.database.read_here(lambda connection: waiting_keys(connection, self.names, channel, parts))
@@ -198,10 +234,18 @@ class SqliteStore:
 
     async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
+        return await asyncio.shield(self._begun(work))
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, also where its caller was cancelled
 
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         async with self._turn:
@@ -218,7 +262,22 @@ class SqliteStore:
         try:
             return await self._transaction(units)
         except (GroupLost, sqlite3.IntegrityError):
-            return [await self._singly(unit) for unit in units]
+            await self._learn(units)
+        outcomes: list[Outcome] = []
+        for unit in units:
+            try:
+                outcomes.append(await self._singly(unit))
+            except StoreError as error:
+                if COMMITTED not in outcomes:
+                    raise
+                why = f"some of the group were committed one by one, and then: {error}"
+                raise OutcomeUnknown(
+                    "the commit was made in part",
+                    where=self.database.path,
+                    why=why,
+                    fix="it is asked again through the marks",
+                ) from error
+        return outcomes
 
     async def _transaction(self, units: Sequence[Unit]) -> list[Outcome]:
         await self.database.begin()
@@ -273,25 +332,20 @@ class SqliteStore:
             return result
 
     async def _exclusive(
-        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]
+        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit], committing: asyncio.Event
     ) -> tuple[Any, Unit, Outcome]:
         async with self._turn:
             await self.database.begin()
             try:
                 self.database.guarded = True
                 try:
-                    async with asyncio.timeout(self.options.hold):
-                        result = await work(Connection(self.database.writer))
-                except TimeoutError as error:
-                    what = f"a handler held the store's write lock for more than {self.options.hold} s"
-                    raise HoldLimitExceeded(
-                        what,
-                        where=self.database.path,
-                        why="every other writer waits for it",
-                        fix="do slow work before the Connection is used, or write through Transaction",
-                    ) from error
+                    result = await within(
+                        work(Connection(self.database.writer)), self.clock, self.options.hold, self.database.path
+                    )
                 finally:
                     self.database.guarded = False
+                    still_ours(self.database.writer)
+                committing.set()
                 unit = unit_of(result)
                 if unknown := self.names.unknown(_names_of([unit])):
                     self.names.learn(self.database.writer, unknown)
@@ -303,7 +357,11 @@ class SqliteStore:
             except BaseException:
                 self.database.rollback()
                 raise
-            await self.database.commit()
+            try:
+                await self.database.commit()
+            except sqlite3.IntegrityError as error:
+                self.database.rollback()
+                return result, unit, Outcome(Commit.FAILED, statement_error(error, "commit"))
         if unit.publish:
             self.bell.ring()
         return result, unit, outcome
@@ -313,13 +371,12 @@ class SqliteStore:
             return
         await self.database.begin()
         try:
-            check_version(self.database.writer, self.database.path)
             self.names.learn(self.database.writer, unknown)
         except BaseException:
             self.database.rollback()
             raise
         await self.database.commit()
-        self.names.load(self.database.reader)
+        self.database.read_here(self.names.load)
 
 
 def _names_of(units: Sequence[Unit]) -> Iterable[str]:

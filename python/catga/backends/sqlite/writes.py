@@ -3,10 +3,10 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from catga.backends.sqlite.database import Database, chunks, delete_rows, insert_rows
-from catga.backends.sqlite.failures import statement_error, store_error
+from catga.backends.sqlite.database import MARK, Database, chunks, delete_rows, insert_rows
+from catga.backends.sqlite.failures import forbidden, statement_error, store_error
 from catga.backends.sqlite.names import Names
-from catga.errors import Conflict, ForbiddenStatement, StaleLease
+from catga.errors import Conflict, StaleLease
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
 from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
@@ -22,7 +22,12 @@ _STALE = Outcome(
     ),
 )
 
-_SAVE, _RELEASE, _UNDO = "savepoint catga /* catga */", "release catga /* catga */", "rollback to catga /* catga */"
+_SAVE, _RELEASE, _UNDO = f"savepoint catga {MARK}", f"release catga {MARK}", f"rollback to catga {MARK}"
+
+
+_APART = " "
+"""Before every statement of a user's: none of ours begins so, and the same words prepared by us, without the guard, are
+not found in the cache."""
 
 
 class GroupLost(Exception):
@@ -53,10 +58,10 @@ class Writes:
                 if unit.unpark:
                     raise Unclear
                 for statement in unit.statements:
-                    touched = connection.execute(statement.sql, statement.args).rowcount
-                    if statement.expect is not None and touched != statement.expect:
+                    cursor = connection.execute(_APART + statement.sql, statement.args)
+                    if statement.expect is not None and _touched(cursor) != statement.expect:
                         raise Unclear
-        except (sqlite3.Error, TypeError, ValueError, OverflowError, Warning) as error:
+        except Exception as error:
             raise Unclear from error
         finally:
             self._database.guarded = False
@@ -87,26 +92,22 @@ class Writes:
             return _DUPLICATE
         if unit.statements or unit.unpark:
             connection.execute(_SAVE)
-            try:
-                for handler, id in unit.unpark:
-                    if (
-                        connection.execute(
-                            "delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)
-                        ).rowcount
-                        != 1
-                    ):
-                        connection.execute(_UNDO)
-                        connection.execute(_RELEASE)
-                        return _DUPLICATE
-                error = self._statements(connection, unit.statements)
-            except BaseException:
-                self._undo(connection)
-                raise
+            for handler, id in unit.unpark:
+                if (
+                    connection.execute(
+                        "delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)
+                    ).rowcount
+                    != 1
+                ):
+                    connection.execute(_UNDO)
+                    connection.execute(_RELEASE)
+                    return _DUPLICATE
+            error = self._statements(connection, unit.statements)
             if error is not None:
                 self._undo(connection)
                 return Outcome(Commit.FAILED, error)
             connection.execute(_RELEASE)
-        taken.update(keys)
+        taken.update((mark.day, self._names.number(mark.handler), mark.id) for mark in unit.marks)
         return COMMITTED
 
     def _undo(self, connection: sqlite3.Connection) -> None:
@@ -120,12 +121,14 @@ class Writes:
         try:
             for statement in statements:
                 try:
-                    touched = connection.execute(statement.sql, statement.args).rowcount
+                    cursor = connection.execute(_APART + statement.sql, statement.args)
+                    touched = statement.expect if statement.expect is None else _touched(cursor)
                 except sqlite3.Error as error:
                     return self._failure(error, statement)
-                except (TypeError, ValueError, OverflowError, Warning) as error:
-                    return statement_error(sqlite3.ProgrammingError(str(error)), statement.sql)
-                if statement.expect is not None and touched != statement.expect:
+                except Exception as error:
+                    # What a driver says of text and arguments that it cannot take, or an adapter of the user's own.
+                    return statement_error(error, statement.sql)
+                if touched != statement.expect:
                     fix = "nothing: the handler is run again on what is there now"
                     return Conflict(
                         f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix
@@ -135,16 +138,11 @@ class Writes:
             self._database.guarded = False
 
     def _failure(self, error: sqlite3.Error, statement: Statement) -> Exception:
-        if "not authorized" in str(error) or "prohibited" in str(error):
-            why = "it would end, nest or escape the commit that this handler shares with others, or write Catga's own tables"
-            return ForbiddenStatement(
-                "this statement is not allowed in a handler",
-                where=statement.sql,
-                why=why,
-                fix="leave transactions to Catga; ask for a `Connection` to hold one of your own",
-            )
+        if (refused := forbidden(error, statement.sql)) is not None:
+            return refused
         whole = store_error(error, self._database.path)
         if whole is not None:
+            # SQLite may have ended the transaction as well: no fault of this unit's.
             raise whole from error
         return statement_error(error, statement.sql)
 
@@ -169,8 +167,9 @@ class Writes:
             for mark in unit.marks:
                 row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
                 (replaced if mark.replace else marks).append(row)
-        insert_rows(connection, "insert into catga_marks", marks)
+        # Replacing ones first: one that does not, for the same message in the same group, is seen to be a duplicate.
         insert_rows(connection, "insert or replace into catga_marks", replaced)
+        insert_rows(connection, "insert into catga_marks", marks)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
             queued = [
@@ -208,6 +207,12 @@ class Writes:
         delete_rows(
             connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle]
         )
+
+
+def _touched(cursor: sqlite3.Cursor) -> int:
+    # Rows that are returned are counted only once they have been read.
+    cursor.fetchall()
+    return cursor.rowcount
 
 
 def find_marks(

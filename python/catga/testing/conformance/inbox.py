@@ -105,6 +105,33 @@ class InboxConformance(Conformance):
         assert found is not None
         assert found.reply == b"kept"
 
+    async def test_renamed_handlers_keep_their_marks(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(marks=[mark(1, reply=b"old"), mark(2), mark(3, OTHER)]))
+        await committed(store, Unit(marks=[Mark(DAY + 5, HANDLER, id_of(4))]))
+        for _ in range(2):
+            await store.rename({HANDLER: "new", "never heard of": "neither"})
+            await store.declare(["new", HANDLER])
+            assert await marked(store, 1, 2, 3, 4, handler="new") == [1, 2]
+            assert await marked(store, 1, 2, 3, 4) == []
+            assert await marked(store, 3, handler=OTHER) == [3]
+        found = await store.mark(DAY, "new", id_of(1))
+        assert found is not None
+        assert found.reply == b"old"
+        assert fates(await store.commit([Unit(marks=[Mark(DAY + 5, "new", id_of(4))])])) == [Commit.DUPLICATE]
+
+    async def test_a_new_name_that_is_known_already_has_both(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(marks=[mark(1, reply=b"old"), mark(2)]))
+        await committed(store, Unit(marks=[mark(1, OTHER, reply=b"new"), mark(3, OTHER)]))
+        await store.rename({HANDLER: OTHER})
+        assert await marked(store, 1, 2, 3, handler=OTHER) == [1, 2, 3]
+        found = await store.mark(DAY, OTHER, id_of(1))
+        assert found is not None
+        assert found.reply == b"new"
+        await store.declare([HANDLER])
+        assert await marked(store, 1, 2, 3) == []
+
     async def test_forget_drops_older_days_and_counts_them(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, *(Unit(marks=[Mark(day, HANDLER, id_of(day))]) for day in range(10)))

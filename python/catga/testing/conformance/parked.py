@@ -2,7 +2,7 @@
 
 import asyncio
 
-from catga.ports import Commit, Parked, ParkedState, Unit
+from catga.ports import Commit, Parked, ParkedState, Store, Unit
 from catga.testing.conformance.base import (
     CHANNEL,
     HANDLER,
@@ -60,34 +60,41 @@ class ParkedConformance(Conformance):
         await committed(store, Unit(park=[parked(1, DEAD), parked(2, DEAD, BLOCKING, KEY)]))
         assert numbers(await store.due(CHANNEL, [0], 99, 10)) == []
 
-    async def test_a_follower_waits_for_its_head(self, stores: Stores) -> None:
+    async def followers(
+        self, store: Store, key: bytes = KEY, handler: str = HANDLER, part: int = 0, most: int = 9
+    ) -> list[int]:
+        """What may leave behind its head."""
+        return numbers(await store.followers(CHANNEL, part, handler, key, most))
+
+    async def test_followers_wait_for_their_head_and_leave_in_order(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, Unit(park=[parked(1, RETRY, 50, KEY), parked(2, BLOCKED, key=KEY)]))
-        await committed(store, Unit(park=[parked(3, BLOCKED, key=KEY)]))
-        assert numbers(await store.due(CHANNEL, [0], 49, 10)) == []
-        assert numbers(await store.due(CHANNEL, [0], 50, 10)) == [1]
+        await committed(store, Unit(park=[parked(3, BLOCKED, key=KEY), parked(4, BLOCKED, key=KEY)]))
+        assert await self.followers(store) == []
+        assert numbers(await store.due(CHANNEL, [0], 99, 10)) == [1]
         await committed(store, Unit(unpark=[(HANDLER, id_of(1))]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == [2]
+        assert await self.followers(store) == [2, 3, 4]
+        assert await self.followers(store, most=2) == [2, 3]
+        assert numbers(await store.due(CHANNEL, [0], 99, 10)) == []
         await committed(store, Unit(unpark=[(HANDLER, id_of(2))]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == [3]
-        await committed(store, Unit(unpark=[(HANDLER, id_of(3))]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == []
+        assert await self.followers(store) == [3, 4]
 
     async def test_followers_wait_for_their_own_head_only(self, stores: Stores) -> None:
         store = await stores.open()
-        await committed(
-            store,
-            Unit(
-                park=[
-                    parked(1, RETRY, 50, KEY),
-                    parked(2, BLOCKED, key=b"other key"),
-                    parked(3, BLOCKED, key=KEY, handler=OTHER),
-                    parked(4, BLOCKED, key=KEY, part=1),
-                    parked(5, BLOCKED, key=KEY),
-                ]
-            ),
-        )
-        assert numbers(await store.due(CHANNEL, [0, 1], 1, 10)) == [2, 3, 4]
+        rows = [
+            parked(1, RETRY, 50, KEY),
+            parked(2, BLOCKED, key=b"other key"),
+            parked(3, BLOCKED, key=KEY, handler=OTHER),
+            parked(4, BLOCKED, key=KEY, part=1),
+            parked(5, BLOCKED, key=KEY),
+        ]
+        await committed(store, Unit(park=rows))
+        assert await self.followers(store, b"other key") == [2]
+        assert await self.followers(store, handler=OTHER) == [3]
+        assert await self.followers(store, part=1) == [4]
+        assert await self.followers(store) == []
+        assert await self.followers(store, b"never heard of") == []
+        assert await self.followers(store, handler="never heard of") == []
 
     async def test_a_head_that_fails_again_stays_before_its_followers(self, stores: Stores) -> None:
         store = await stores.open()
@@ -95,7 +102,7 @@ class ParkedConformance(Conformance):
         (head,) = await store.due(CHANNEL, [0], 10, 10)
         again = parked(1, RETRY, 90, KEY, failures=2, order=head.order)
         await committed(store, Unit(unpark=[(HANDLER, id_of(1))], park=[again]))
-        assert numbers(await store.due(CHANNEL, [0], 50, 10)) == []
+        assert await self.followers(store) == []
         assert list(await store.due(CHANNEL, [0], 90, 10)) == [again]
 
     async def test_a_follower_parked_beside_a_failing_head_comes_after_it(self, stores: Stores) -> None:
@@ -105,20 +112,30 @@ class ParkedConformance(Conformance):
         follower = Unit(park=[parked(2, BLOCKED, key=KEY)])
         again = Unit(unpark=[(HANDLER, id_of(1))], park=[parked(1, RETRY, 90, KEY, order=head.order)])
         await committed(store, follower, again)
-        assert numbers(await store.due(CHANNEL, [0], 50, 10)) == []
-        assert numbers(await store.due(CHANNEL, [0], 90, 10)) == [1]
+        assert await self.followers(store) == []
+        (head,) = await store.due(CHANNEL, [0], 90, 10)
+        await committed(store, Unit(unpark=[(HANDLER, id_of(1))]))
+        (behind,) = await store.followers(CHANNEL, 0, HANDLER, KEY, 9)
+        assert behind.order > head.order
 
-    async def test_a_dead_head_lets_its_followers_pass(self, stores: Stores) -> None:
+    async def test_dead_heads_let_their_followers_pass(self, stores: Stores) -> None:
         store = await stores.open()
-        await committed(store, Unit(park=[parked(1, DEAD, 0, KEY), parked(2, BLOCKED, key=KEY)]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == [2]
+        await committed(store, Unit(park=[parked(n, DEAD, 0, KEY) for n in range(20)]))
+        await committed(store, Unit(park=[parked(20, BLOCKED, key=KEY), parked(21, BLOCKED, key=KEY)]))
+        assert await self.followers(store, most=2) == [20, 21]
 
     async def test_a_dead_head_may_block_until_it_is_replayed(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, Unit(park=[parked(1, DEAD, BLOCKING, KEY), parked(2, BLOCKED, key=KEY)]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == []
+        assert await self.followers(store) == []
         await committed(store, Unit(unpark=[(HANDLER, id_of(1))]))
-        assert numbers(await store.due(CHANNEL, [0], 1, 10)) == [2]
+        assert await self.followers(store) == [2]
+
+    async def test_a_follower_that_waits_for_a_retry_holds_up_those_behind_it(self, stores: Stores) -> None:
+        store = await stores.open()
+        rows = [parked(1, BLOCKED, key=KEY), parked(2, RETRY, 50, KEY), parked(3, BLOCKED, key=KEY)]
+        await committed(store, Unit(park=rows))
+        assert await self.followers(store) == [1]
 
     async def test_parking_again_replaces(self, stores: Stores) -> None:
         store = await stores.open()
@@ -199,6 +216,20 @@ class ParkedConformance(Conformance):
         assert await store.next_due() == 40
         await committed(store, Unit(unpark=[("", id_of(4))]))
         assert await store.next_due() == 70
+
+    async def test_renamed_handlers_keep_what_is_parked(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(park=[parked(1, RETRY, 5, KEY), parked(2, BLOCKED, key=KEY), parked(3, DEAD)]))
+        await committed(store, Unit(park=[parked(4, handler=OTHER), parked(5, SCHEDULED, handler="")]))
+        await store.rename({HANDLER: "new"})
+        assert [(row.handler, int(row.frame)) for row in await store.due(CHANNEL, [0], 9, 9)] == [
+            (OTHER, 4),
+            ("", 5),
+            ("new", 1),
+        ]
+        assert numbers(await store.dead(9, "new")) == [3]
+        await committed(store, Unit(unpark=[("new", id_of(1))]))
+        assert await self.followers(store, handler="new") == [2]
 
     async def test_handlers_do_not_meet(self, stores: Stores) -> None:
         store = await stores.open()

@@ -1,11 +1,13 @@
 """The store's own queue: publishing and settling join the commit."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from catga.ports import Commit, Consumer, Lease, Store, Transport, Unit
+from catga.ports import Commit, Consumer, Lease, Share, Store, Transport, Unit
 from catga.testing.clock import SteeredClock
 from catga.testing.conformance.base import (
     CHANNEL,
@@ -17,8 +19,10 @@ from catga.testing.conformance.base import (
     committed,
     fates,
     mark,
+    marked,
     message,
     numbers,
+    parked,
     rounds,
 )
 from catga.testing.conformance.transport import Crew
@@ -124,6 +128,18 @@ class QueueConformance(Conformance):
         one.consumer.rewind()
         assert numbers(await crew.drain(one.consumer)) == [0, 1, 2]
 
+    async def test_a_channel_called_as_a_renamed_handler_keeps_its_messages(self, crew: Crew) -> None:
+        one = await self.instance(crew)
+        await one.store.declare([CHANNEL, "new"])
+        units = [Unit(publish=[message(1)], marks=[mark(1, CHANNEL)]), Unit(park=[parked(2, handler=CHANNEL)])]
+        await committed(one.store, *units)
+        await one.store.rename({CHANNEL: "new"})
+        await one.store.declare([CHANNEL])
+        assert await marked(one.store, 1, handler="new") == [1]
+        await committed(one.store, Unit(publish=[message(3)]))
+        assert numbers(await crew.drain(one.consumer)) == [1, 3]
+        assert [row.handler for row in await one.store.due(CHANNEL, [0], 1, 9)] == ["new"]
+
     async def test_settling_in_two_commits_is_no_mistake(self, crew: Crew) -> None:
         one = await self.instance(crew)
         await committed(one.store, Unit(publish=[message(1), message(2)]))
@@ -144,6 +160,35 @@ class QueueConformance(Conformance):
         one.consumer.settled([found[0].token])
         assert numbers(await clock.run(waiting)) == [len(found)]
         assert clock.monotonic() - before < 1.0
+
+    async def test_stopping_during_a_renewal_leaves_no_part_behind(
+        self, crew: Crew, clock: SteeredClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for step in (*range(12), 20, 40):
+            one, two = await self.instance(crew, "a"), await self.instance(crew, "b")
+            await clock.advance(self.lease_ttl)
+            assert len(one.consumer.parts()) == len(two.consumer.parts()) == 8
+            await crew.leave(two.consumer)
+            claiming = asyncio.Event()
+            claim = one.store.claim
+
+            async def announced(
+                *args: Any, claim: Callable[..., Awaitable[Share]] = claim, claiming: asyncio.Event = claiming
+            ) -> Share:
+                claiming.set()
+                return await claim(*args)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(one.store, "claim", announced)
+                passing = asyncio.ensure_future(clock.advance(self.lease_ttl / 2))
+                # What the other gave back is being claimed; at some step it has been, and nobody was told yet.
+                await claiming.wait()
+                await rounds(step)
+                await crew.leave(one.consumer)
+                await passing
+            three = await self.instance(crew, "c")
+            assert len(three.consumer.parts()) == 16
+            await crew.leave(three.consumer)
 
     async def test_a_commit_that_stands_open_is_not_received_and_not_lost(
         self, crew: Crew, hold_commit: HoldCommit | None

@@ -208,7 +208,13 @@ class SqlStoreConformance(Conformance):
 
     async def test_fetch_cannot_write_and_leaves_nothing_behind(self, stores: Stores) -> None:
         store = await self.store(stores)
-        writes = ["insert into things values (1, 'a')", "create table mine (id integer)", "drop table things"]
+        writes = [
+            "insert into things values (1, 'a')",
+            "create table mine (id integer)",
+            "drop table things",
+            "create temp table mine (id integer)",
+            "vacuum",
+        ]
         for _ in range(4):
             for sql in (*writes, *self.forbidden):
                 with pytest.raises(ForbiddenStatement):

@@ -13,6 +13,7 @@ from catga.testing.conformance.base import (
     CHANNEL,
     HANDLER,
     Conformance,
+    HoldCommit,
     MakeStore,
     Stores,
     bad,
@@ -138,6 +139,23 @@ class StoreConformance(Conformance):
             assert numbers(await store.due(CHANNEL, [0], 1, 1000)).count(step) == written
         done = len(await marked(store, *STEPS))
         assert await store.pending() == 2 * done
+
+    async def test_a_commit_that_has_begun_is_made_although_its_caller_was_cancelled(
+        self, stores: Stores, clock: SteeredClock, hold_commit: HoldCommit | None
+    ) -> None:
+        if hold_commit is None:
+            pytest.skip("only where a commit can be held open")
+        store = await stores.open()
+        async with hold_commit(store) as held:
+            caller = asyncio.ensure_future(store.commit([Unit(marks=[mark(1)], publish=[message(1)])]))
+            await held.reached()
+            caller.cancel()
+            await asyncio.wait([caller])
+            assert await marked(store, 1) == []
+            held.release()
+            await clock.settle()
+            assert await marked(store, 1) == [1]
+            assert await store.pending() == 1
 
     async def test_other_writes_can_be_cancelled(self, stores: Stores, clock: SteeredClock) -> None:
         store, other = await stores.open(), await stores.open()
