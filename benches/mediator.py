@@ -71,7 +71,7 @@ async def heard(event: Happened) -> None:
     """One subscriber."""
 
 
-async def layer(message: Any, ctx: Context, next: Callable[[Any, Context], Awaitable[Any]]) -> Any:  # noqa: A002
+async def layer(message: Any, ctx: Context, next: Callable[[Any, Context], Awaitable[Any]]) -> Any:
     """A middleware that does nothing."""
     return await next(message, ctx)
 

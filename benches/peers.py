@@ -54,7 +54,7 @@ async def mediatr_mediator(layers: int) -> AsyncIterator[Peer]:
         return request.value
 
     def behavior() -> Callable[..., Any]:
-        async def through(request: Request, next: Callable[[], Awaitable[Any]]) -> Any:  # noqa: A002
+        async def through(request: Request, next: Callable[[], Awaitable[Any]]) -> Any:
             return await next()
 
         return through

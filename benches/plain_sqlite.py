@@ -26,7 +26,19 @@ def rows(data: Sequence[Any], frames: dict[str, bytes]) -> Iterator[tuple[str, t
     for departure in data:
         event = "cancelled" if departure.delay is None else "delayed" if departure.delay > 0 else "departed"
         yield QUEUE, (1, 1, None, frames["record"])
-        yield DEPARTURE, (departure.number, departure.flight, departure.carrier, departure.tail, departure.origin, departure.dest, departure.scheduled, departure.delay)
+        yield (
+            DEPARTURE,
+            (
+                departure.number,
+                departure.flight,
+                departure.carrier,
+                departure.tail,
+                departure.origin,
+                departure.dest,
+                departure.scheduled,
+                departure.delay,
+            ),
+        )
         yield MARK, (20_000, 1, id, 1, None)
         yield QUEUE, (1, 1, None, frames[event])
         yield MARK, (20_000, 2, id, 1, None)

@@ -31,7 +31,11 @@ class Account:
         found = []
         if not self.attempted == self.acknowledged == self.handled:
             found.append("attempted, acknowledged and handled differ")
-        found += [f"{name} is {value}" for name, value in (("lost", self.lost), ("repeated effects", self.repeated), ("dead-lettered", self.dead)) if value]
+        found += [
+            f"{name} is {value}"
+            for name, value in (("lost", self.lost), ("repeated effects", self.repeated), ("dead-lettered", self.dead))
+            if value
+        ]
         if self.figures != self.expected:
             found.append("the per-carrier figures differ from the file's")
         if self.cancellations != sum(cancelled for *_, cancelled in self.expected.values()):
@@ -61,7 +65,10 @@ def account(path: str, attempted: int, acknowledged: set[int], redelivered: int,
     done = {number for (number,) in connection.execute("select distinct number from departures")}
     rebooked, rebookings = connection.execute("select count(*), count(distinct number) from rebookings").fetchone()
     (dead,) = connection.execute("select count(*) from catga_parked where state = 'dead'").fetchone()
-    figures = {row[0]: (row[1], row[2], row[3], row[4]) for row in connection.execute("select carrier, departed, delayed, minutes, cancelled from carriers")}
+    figures = {
+        row[0]: (row[1], row[2], row[3], row[4])
+        for row in connection.execute("select carrier, departed, delayed, minutes, cancelled from carriers")
+    }
     connection.close()
     return Account(
         attempted=attempted,

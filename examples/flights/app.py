@@ -19,7 +19,17 @@ def make_app(store: str) -> Catga:
 
     @app.handler(RecordDeparture, id="record")
     async def record(cmd: RecordDeparture, ctx: Context, tx: Transaction) -> None:
-        tx.execute("insert into departures values (?, ?, ?, ?, ?, ?, ?, ?)", cmd.number, cmd.flight, cmd.carrier, cmd.tail, cmd.origin, cmd.dest, cmd.scheduled, cmd.delay)
+        tx.execute(
+            "insert into departures values (?, ?, ?, ?, ?, ?, ?, ?)",
+            cmd.number,
+            cmd.flight,
+            cmd.carrier,
+            cmd.tail,
+            cmd.origin,
+            cmd.dest,
+            cmd.scheduled,
+            cmd.delay,
+        )
         if cmd.delay is None:
             ctx.publish(FlightCancelled(cmd.number, cmd.flight, cmd.carrier))
         elif cmd.delay > 0:
@@ -55,7 +65,11 @@ def make_app(store: str) -> Catga:
 
 def add_to_carrier(tx: Transaction, carrier: str, column: str, amount: int) -> None:
     """Adds to one of a carrier's figures."""
-    tx.execute(f"insert into carriers (carrier, {column}) values (?, ?) on conflict (carrier) do update set {column} = {column} + excluded.{column}", carrier, amount)
+    tx.execute(
+        f"insert into carriers (carrier, {column}) values (?, ?) on conflict (carrier) do update set {column} = {column} + excluded.{column}",
+        carrier,
+        amount,
+    )
 
 
 def make_tables(path: str) -> None:

@@ -93,7 +93,7 @@ async def run(path: str, folder: Path, data: list[RecordDeparture], workers: int
                 await app.enqueue_many(chunk)
                 acknowledged.update(departure.number for departure in chunk)
                 # Spread over the killing, so that there is work under way at every kill.
-                while len(crew.kills) < kills and len(acknowledged) > len(data) * (len(crew.kills) + 2) / (kills + 2):
+                while len(crew.kills) < kills and len(acknowledged) > len(data) * (len(crew.kills) + 2) / (kills + 2):  # noqa: ASYNC110 - other processes count
                     await asyncio.sleep(0.01)
 
         async def murder() -> None:
@@ -116,8 +116,14 @@ async def run(path: str, folder: Path, data: list[RecordDeparture], workers: int
     result = account(path, len(data), acknowledged, crew.redelivered(), straight(data))
     status = report(result)
     hit = sum(claims > 0 for claims in crew.kills)
-    console.print(f"{len(crew.kills)} workers killed with SIGKILL, {hit} of them ({hit / max(1, len(crew.kills)):.0%}) with claims open, {sum(crew.kills):,} claims in all; seed {seed}")
-    for wrong, text in ((hit < 0.8 * kills, "too few kills hit a worker with claims open"), (result.redelivered == 0, "nothing was redelivered: the kills proved nothing"), (any(codes), f"a worker did not stop cleanly: {codes}")):
+    console.print(
+        f"{len(crew.kills)} workers killed with SIGKILL, {hit} of them ({hit / max(1, len(crew.kills)):.0%}) with claims open, {sum(crew.kills):,} claims in all; seed {seed}"
+    )
+    for wrong, text in (
+        (hit < 0.8 * kills, "too few kills hit a worker with claims open"),
+        (result.redelivered == 0, "nothing was redelivered: the kills proved nothing"),
+        (any(codes), f"a worker did not stop cleanly: {codes}"),
+    ):
         if wrong:
             console.print(f"[red]wrong: {text}[/red]")
             status = 1
@@ -130,11 +136,15 @@ def main() -> int:
     options.add_argument("--most", type=int, help="only so many departures")
     options.add_argument("--workers", type=int, default=3)
     options.add_argument("--kills", type=int, default=24)
-    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="replays the same moments")
+    options.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="replays the same moments"
+    )
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = list(departures(chosen.most))
-        return asyncio.run(run(str(Path(folder) / "flights.db"), Path(folder), data, chosen.workers, chosen.kills, chosen.seed))
+        return asyncio.run(
+            run(str(Path(folder) / "flights.db"), Path(folder), data, chosen.workers, chosen.kills, chosen.seed)
+        )
 
 
 if __name__ == "__main__":

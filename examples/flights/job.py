@@ -6,14 +6,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from plain_sqlite import plain_rate
-
 from catga.envelope import Codec, caused_by
 from flights.account import Account, account, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
 from flights.messages import FlightCancelled, FlightDelayed, FlightDeparted, RebookPassengers, RecordDeparture
 from flights.show import advance, console, progress, report
+from plain_sqlite import plain_rate
 
 CHUNK = 500
 
@@ -60,7 +59,10 @@ def frames() -> dict[str, bytes]:
     }
     codec = Codec([type(message) for message in sample.values()], "flights", {})
     cause = caused_by(bytes(16))
-    return {name: codec.encode(message, bytes(16), 1, ext=None if name == "record" else cause).frame for name, message in sample.items()}
+    return {
+        name: codec.encode(message, bytes(16), 1, ext=None if name == "record" else cause).frame
+        for name, message in sample.items()
+    }
 
 
 def main() -> int:
@@ -82,8 +84,12 @@ def main() -> int:
     for synchronous, rate, plain in rows:
         met = rate >= chosen.bar * plain
         status |= not met
-        console.print(f"synchronous={synchronous:<7} {rate:>8,.0f} departures/s durable, a plain script writes the same rows at {plain:>8,.0f}/s: {rate / plain:.0%} (at least {chosen.bar:.0%}: {'ok' if met else 'short'})")
-    console.print("FULL keeps every acknowledged commit through a power failure; NORMAL keeps it through any crash of a process, and may lose the last commits when the power fails.")
+        console.print(
+            f"synchronous={synchronous:<7} {rate:>8,.0f} departures/s durable, a plain script writes the same rows at {plain:>8,.0f}/s: {rate / plain:.0%} (at least {chosen.bar:.0%}: {'ok' if met else 'short'})"
+        )
+    console.print(
+        "FULL keeps every acknowledged commit through a power failure; NORMAL keeps it through any crash of a process, and may lose the last commits when the power fails."
+    )
     return int(status)
 
 

@@ -14,7 +14,9 @@ def progress() -> Progress:
     return Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(30),
-        TextColumn("{task.completed:>9,.0f} / {task.total:,.0f}  {task.fields[rate]:>7,.0f}/s  p50 {task.fields[p50]} ms  p99 {task.fields[p99]} ms"),
+        TextColumn(
+            "{task.completed:>9,.0f} / {task.total:,.0f}  {task.fields[rate]:>7,.0f}/s  p50 {task.fields[p50]} ms  p99 {task.fields[p99]} ms"
+        ),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
@@ -23,7 +25,13 @@ def progress() -> Progress:
 
 def advance(bar: Progress, task: TaskID, completed: int, seconds: float, statistics: dict[str, int]) -> None:
     """Moves the bar."""
-    bar.update(task, completed=completed, rate=completed / max(seconds, 1e-9), p50=statistics["latency_p50_ms"], p99=statistics["latency_p99_ms"])
+    bar.update(
+        task,
+        completed=completed,
+        rate=completed / max(seconds, 1e-9),
+        p50=statistics["latency_p50_ms"],
+        p99=statistics["latency_p99_ms"],
+    )
 
 
 def report(result: Account) -> int:
@@ -31,13 +39,26 @@ def report(result: Account) -> int:
     counts = Table(title="accounting", show_header=False)
     for name in ("attempted", "acknowledged", "handled", "redelivered"):
         counts.add_row(name, f"{getattr(result, name):,}")
-    for name, value in (("repeated effects", result.repeated), ("lost", result.lost), ("dead-lettered", result.dead), ("cancellations", result.cancellations)):
+    for name, value in (
+        ("repeated effects", result.repeated),
+        ("lost", result.lost),
+        ("dead-lettered", result.dead),
+        ("cancellations", result.cancellations),
+    ):
         counts.add_row(name, f"{value:,}", style="red" if value and name != "cancellations" else "")
     console.print(counts)
-    table = Table("carrier", *(f"{name} {of}" for name in ("on time", "delayed", "minutes", "cancelled") for of in ("here", "file")), title="per carrier")
+    table = Table(
+        "carrier",
+        *(f"{name} {of}" for name in ("on time", "delayed", "minutes", "cancelled") for of in ("here", "file")),
+        title="per carrier",
+    )
     for carrier, expected in sorted(result.expected.items()):
         found = result.figures.get(carrier, (0, 0, 0, 0))
-        table.add_row(carrier, *(f"{value:,}" for pair in zip(found, expected, strict=True) for value in pair), style="" if found == expected else "red")
+        table.add_row(
+            carrier,
+            *(f"{value:,}" for pair in zip(found, expected, strict=True) for value in pair),
+            style="" if found == expected else "red",
+        )
     console.print(table)
     for mistake in result.mistakes:
         console.print(f"[red]wrong: {mistake}[/red]")

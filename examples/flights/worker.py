@@ -21,7 +21,13 @@ async def work(store: str, board: mmap.mmap, index: int) -> None:
     async with app:
         while not stopped.is_set():
             statistics = app.statistics()
-            SLOT.pack_into(board, index * SLOT.size, statistics["channels"]["flights"]["open"], statistics["done"], statistics["redelivered"])
+            SLOT.pack_into(
+                board,
+                index * SLOT.size,
+                statistics["channels"]["flights"]["open"],
+                statistics["done"],
+                statistics["redelivered"],
+            )
             await asyncio.sleep(0.002)
 
 

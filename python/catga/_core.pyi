@@ -156,11 +156,11 @@ def pack(
     codec: int,
     priority: int,
     schema_version: int,
-    id: bytes,  # noqa: A002 - the field's own name
+    id: bytes,
     created_ms: int,
     due_ms: int,
     deadline_ms: int,
-    type: str,  # noqa: A002 - the field's own name
+    type: str,
     key: bytes | None,
     ext: bytes | None,
     payload: bytes | bytearray | memoryview,

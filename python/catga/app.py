@@ -84,8 +84,8 @@ class Catga(Router):
     ) -> None:
         super().__init__(middleware=middleware)
         self.name = name
-        self.store = store if store is not None else os.environ.get("CATGA_STORE")
-        self.transport = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
+        self.store: Any = store if store is not None else os.environ.get("CATGA_STORE")
+        self.transport: Any = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
         self.messages = messages
         self.retry = retry
         self.queue = queue
@@ -94,7 +94,7 @@ class Catga(Router):
         self.stop_within = stop_within
         self.clock: Clock = clock or SystemClock()
         self.entropy: Entropy = entropy or system_entropy()
-        self.ids = _core.Ids(self.entropy.getrandbits(64))
+        self.ids: _core.Ids = _core.Ids(self.entropy.getrandbits(64))
         self.overrides: dict[Any, Any] = {}
         self.features: list[Feature] = []
         self._plans: dict[type[Message], Any] = {}
@@ -113,7 +113,10 @@ class Catga(Router):
         elif isinstance(part, Feature):
             self.features.append(part)
         else:
-            raise ConfigurationError(f"{part!r} can be neither mounted nor included", fix="give a Router, or an object with check, start, stop and describe")
+            raise ConfigurationError(
+                f"{part!r} can be neither mounted nor included",
+                fix="give a Router, or an object with check, start, stop and describe",
+            )
         return part
 
     async def start(self, *, work: bool = True) -> None:
@@ -191,7 +194,9 @@ class Catga(Router):
             return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
         return (await running.delivery.accept([event]))[0]
 
-    async def schedule(self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None) -> str:
+    async def schedule(
+        self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None
+    ) -> str:
         """As `enqueue` or `publish`, `delay` seconds from now or at a moment; gives the id that cancels it."""
         running = self._alive()
         later = self.later(message, delay, at)
@@ -226,7 +231,11 @@ class Catga(Router):
             raise CatgaError("a schedule needs either delay= or at=", fix="give one of them")
         now = self.clock.wall_ms()
         if at is not None and at.tzinfo is None:
-            raise CatgaError("at= has no time zone", why="the same words mean another moment on another machine", fix="give an aware datetime, such as datetime.now(UTC)")
+            raise CatgaError(
+                "at= has no time zone",
+                why="the same words mean another moment on another machine",
+                fix="give an aware datetime, such as datetime.now(UTC)",
+            )
         due = now + int(delay * 1000) if delay is not None else int(at.timestamp() * 1000)  # type: ignore[union-attr]
         return Later(message, due, self.ids.next(now))
 
@@ -246,12 +255,16 @@ class Catga(Router):
 
     def _alive(self) -> Running:
         if self._running is None:
-            raise AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first")
+            raise AppClosed(
+                f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first"
+            )
         return self._running
 
     def _refuse(self, message: Any) -> Coroutine[Any, Any, Any]:
         if self._running is None:
-            return _raise(AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first"))
+            return _raise(
+                AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first")
+            )
         return _raise(_no_handler(self, message))
 
 
@@ -266,6 +279,7 @@ def _no_handler(app: Catga, message: Any) -> CatgaError:
     verb = {"event": "publish", "stream": "iterate"}.get(message.__catga__.kind)
     if verb is not None:
         return NoHandler(f"{name} is not for send", fix=f"use app.{verb}({name}(…))")
-    return NoHandler(f"nothing handles {name} in app {app.name!r}", fix=f"write `@app.handler({name})` over an async function, or include the router that has it")
-
-
+    return NoHandler(
+        f"nothing handles {name} in app {app.name!r}",
+        fix=f"write `@app.handler({name})` over an async function, or include the router that has it",
+    )

@@ -34,7 +34,7 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time and the running loop's timer."""
 
-    monotonic = staticmethod(time.monotonic)
+    monotonic: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
     def wall_ms(self) -> int:
         """By the system's clock, which may be set."""
@@ -62,7 +62,9 @@ class Bell:
         """True when it rang, False after `seconds`."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
-        timer = self._clock.call_at(self._clock.monotonic() + seconds, lambda: waiter.done() or waiter.set_result(False))
+        timer = self._clock.call_at(
+            self._clock.monotonic() + seconds, lambda: None if waiter.done() else waiter.set_result(False)
+        )
         try:
             return await waiter
         finally:

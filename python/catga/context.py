@@ -87,7 +87,9 @@ class Context(msgspec.Struct, gc=False, eq=False):
         else:
             self._out.append(command)
 
-    def schedule(self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None) -> str:
+    def schedule(
+        self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None
+    ) -> str:
         """As `enqueue` or `publish`, `delay` seconds from now or at a moment; the id it gives cancels it."""
         later = self._app.later(message, delay, at)
         if self._out is None:
@@ -108,9 +110,11 @@ class Context(msgspec.Struct, gc=False, eq=False):
         return self._app.send_within(self, message)  # type: ignore[no-any-return]
 
     def _identity(self) -> bytes:
-        if self._id is None:
-            self._id = self._app.ids.next(self._app.clock.wall_ms())
-        return self._id
+        if self._id is not None:
+            return self._id
+        fresh: bytes = self._app.ids.next(self._app.clock.wall_ms())
+        self._id = fresh
+        return fresh
 
     async def _enter(self, provide: Callable[[], AbstractAsyncContextManager[Any]]) -> Any:
         """A value that lives until this message's outcome is known."""

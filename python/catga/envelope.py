@@ -65,7 +65,13 @@ class Form(msgspec.Struct, eq=False):
 class Codec:
     """Turns an app's messages into frames and back; knows only the types it was given."""
 
-    def __init__(self, types: Sequence[type[Message]], channel: str, upcasts: Mapping[type[Any], dict[int, Upcast]], max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        types: Sequence[type[Message]],
+        channel: str,
+        upcasts: Mapping[type[Any], dict[int, Upcast]],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
         self._max_bytes = max_bytes
         self._forms: dict[type[Message], Form] = {}
@@ -96,17 +102,32 @@ class Codec:
         try:
             return self._forms[cls]
         except KeyError:
-            raise UnknownMessageType(f"{cls.__name__} is not known to this app", why="it has no handler here and was not declared", fix="register a handler, or name it in Catga(messages=[…])") from None
+            raise UnknownMessageType(
+                f"{cls.__name__} is not known to this app",
+                why="it has no handler here and was not declared",
+                fix="register a handler, or name it in Catga(messages=[…])",
+            ) from None
 
     def named(self, name: str) -> Form:
         """The type of a name, or of a name it had."""
         try:
             return self._names[name]
         except KeyError:
-            raise UnknownMessageType(f"no message is named {name!r} here", why=f"known are: {', '.join(sorted(self._names)) or '(none)'}", fix="deploy the app that knows it, or add it to aliases= of the class it became") from None
+            raise UnknownMessageType(
+                f"no message is named {name!r} here",
+                why=f"known are: {', '.join(sorted(self._names)) or '(none)'}",
+                fix="deploy the app that knows it, or add it to aliases= of the class it became",
+            ) from None
 
     def encode(
-        self, message: Message, id: bytes, created_ms: int, due_ms: int = 0, deadline_ms: int = 0, ext: bytes | None = None, priority: int | None = None
+        self,
+        message: Message,
+        id: bytes,
+        created_ms: int,
+        due_ms: int = 0,
+        deadline_ms: int = 0,
+        ext: bytes | None = None,
+        priority: int | None = None,
     ) -> Outgoing:
         """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
         form = self._forms.get(message.__class__) or self.form(message.__class__)
@@ -115,8 +136,14 @@ class Codec:
         rank = form.priority if priority is None else priority
         payload = self._encode(message)
         if len(payload) > self._max_bytes:
-            raise TooLarge(f"{form.name} is {len(payload):,} bytes", why=f"the limit is {self._max_bytes:,}", fix="send a reference to the data instead, or raise max_bytes")
-        frame = _core.pack(form.kind, MSGPACK, rank, form.version, id, created_ms, due, deadline_ms, form.name, key, ext, payload)
+            raise TooLarge(
+                f"{form.name} is {len(payload):,} bytes",
+                why=f"the limit is {self._max_bytes:,}",
+                fix="send a reference to the data instead, or raise max_bytes",
+            )
+        frame = _core.pack(
+            form.kind, MSGPACK, rank, form.version, id, created_ms, due, deadline_ms, form.name, key, ext, payload
+        )
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, rank, due, frame)
 
@@ -125,8 +152,8 @@ class Codec:
         found: list[tuple[Message, Envelope, Form] | Exception] = []
         names = self._names
         for unpacked in _core.unpack_many(frames, self._max_bytes + 0x1_0000):
-            if unpacked.__class__ is not tuple:
-                found.append(unpacked)  # type: ignore[arg-type]
+            if not isinstance(unpacked, tuple):
+                found.append(unpacked)
                 continue
             _, _, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
             form = names.get(name)
@@ -135,7 +162,14 @@ class Codec:
                     form = self.named(name)
                 message = form.decoder.decode(payload) if version == form.version else _lift(form, version, payload)
             except msgspec.MsgspecError as error:
-                found.append(BadPayload(f"the payload of {name} does not decode", where=f"message {id.hex()}", why=str(error), fix="mend the sender, or replay it after the type is mended"))
+                found.append(
+                    BadPayload(
+                        f"the payload of {name} does not decode",
+                        where=f"message {id.hex()}",
+                        why=str(error),
+                        fix="mend the sender, or replay it after the type is mended",
+                    )
+                )
                 continue
             except Exception as error:
                 found.append(error)
@@ -155,7 +189,10 @@ def caused_by(id: bytes) -> bytes:
 
 def _lift(form: Form, version: int, payload: Any) -> Message:
     if version > form.version:
-        raise UnknownVersion(f"{form.name} came as version {version}, this app knows {form.version}", fix="deploy the newer app here too; the message waits as a dead letter until then")
+        raise UnknownVersion(
+            f"{form.name} came as version {version}, this app knows {form.version}",
+            fix="deploy the newer app here too; the message waits as a dead letter until then",
+        )
     fields = msgspec.msgpack.decode(payload, type=dict[str, Any])
     for step in range(version, form.version):
         fields = form.upcasts[step](fields)

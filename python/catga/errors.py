@@ -1,46 +1,46 @@
 """Every error Catga raises, with a stable code, what, where, why and the fix.
 
-    CatgaError
-    ├── ConfigurationError            CTG-1000  all mistakes found at start, together
-    │   ├── MessageDefinitionError    CTG-1001
-    │   ├── HandlerDefinitionError    CTG-1002
-    │   ├── DuplicateHandler          CTG-1003
-    │   ├── DuplicateName             CTG-1004
-    │   ├── MissingProvider           CTG-1005
-    │   ├── UnknownBackend            CTG-1006
-    │   └── MissingUpcaster           CTG-1007
-    ├── CallError
-    │   ├── NoHandler                 CTG-2001
-    │   ├── AppClosed                 CTG-2002
-    │   ├── QueueFull                 CTG-2003
-    │   ├── ValidationFailed          CTG-2004
-    │   ├── DeadlineExceeded          CTG-2005
-    │   ├── OutcomeUnknown            CTG-2006
-    │   ├── WouldDeadlock             CTG-2007
-    │   ├── NoStore                   CTG-2008
-    │   └── HandlerCancelled          CTG-2009
-    ├── WireError
-    │   ├── (FrameError, from the extension: CTG-3001 … CTG-3006)
-    │   ├── UnknownMessageType        CTG-3010
-    │   ├── BadPayload                CTG-3011
-    │   ├── UnknownVersion            CTG-3012
-    │   └── TooLarge                  CTG-3013
-    ├── StoreError
-    │   ├── StoreUnavailable          CTG-4001
-    │   ├── StoreCorrupt              CTG-4002
-    │   ├── StoreReadOnly             CTG-4003
-    │   ├── StoreFull                 CTG-4004
-    │   ├── SchemaMismatch            CTG-4005
-    │   ├── ForbiddenStatement        CTG-4006
-    │   ├── Conflict                  CTG-4007
-    │   ├── HoldLimitExceeded         CTG-4008
-    │   ├── StaleLease                CTG-4009
-    │   └── StatementFailed           CTG-4010
-    └── DeliveryError
-        ├── Poison                    CTG-5001
-        ├── OutsideWindow             CTG-5002
-        ├── RemoteError               CTG-5003
-        └── ItemsFailed               CTG-5004
+CatgaError
+├── ConfigurationError            CTG-1000  all mistakes found at start, together
+│   ├── MessageDefinitionError    CTG-1001
+│   ├── HandlerDefinitionError    CTG-1002
+│   ├── DuplicateHandler          CTG-1003
+│   ├── DuplicateName             CTG-1004
+│   ├── MissingProvider           CTG-1005
+│   ├── UnknownBackend            CTG-1006
+│   └── MissingUpcaster           CTG-1007
+├── CallError
+│   ├── NoHandler                 CTG-2001
+│   ├── AppClosed                 CTG-2002
+│   ├── QueueFull                 CTG-2003
+│   ├── ValidationFailed          CTG-2004
+│   ├── DeadlineExceeded          CTG-2005
+│   ├── OutcomeUnknown            CTG-2006
+│   ├── WouldDeadlock             CTG-2007
+│   ├── NoStore                   CTG-2008
+│   └── HandlerCancelled          CTG-2009
+├── WireError
+│   ├── (FrameError, from the extension: CTG-3001 … CTG-3006)
+│   ├── UnknownMessageType        CTG-3010
+│   ├── BadPayload                CTG-3011
+│   ├── UnknownVersion            CTG-3012
+│   └── TooLarge                  CTG-3013
+├── StoreError
+│   ├── StoreUnavailable          CTG-4001
+│   ├── StoreCorrupt              CTG-4002
+│   ├── StoreReadOnly             CTG-4003
+│   ├── StoreFull                 CTG-4004
+│   ├── SchemaMismatch            CTG-4005
+│   ├── ForbiddenStatement        CTG-4006
+│   ├── Conflict                  CTG-4007
+│   ├── HoldLimitExceeded         CTG-4008
+│   ├── StaleLease                CTG-4009
+│   └── StatementFailed           CTG-4010
+└── DeliveryError
+    ├── Poison                    CTG-5001
+    ├── OutsideWindow             CTG-5002
+    ├── RemoteError               CTG-5003
+    └── ItemsFailed               CTG-5004
 """
 
 from collections.abc import Mapping, Sequence
@@ -294,7 +294,7 @@ class RemoteError(DeliveryError):
 
     code = "CTG-5003"
 
-    def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:  # noqa: A002
+    def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
 
@@ -306,4 +306,4 @@ class ItemsFailed(DeliveryError):
 
     def __init__(self, failed: Mapping[int, Exception]) -> None:
         super().__init__(f"{len(failed)} items of the batch failed")
-        self.failed = dict(failed)
+        self.failed: dict[int, Exception] = dict(failed)

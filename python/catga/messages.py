@@ -2,7 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, ForwardRef, Generic, TypeVar, dataclass_transform, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    ForwardRef,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 import msgspec
 
@@ -61,7 +72,7 @@ class MessageMeta(msgspec.StructMeta):
         if parent is not None:
             key = key or parent.key
             channel = channel or parent.channel
-        fields: tuple[str, ...] = cls.__struct_fields__  # type: ignore[attr-defined]
+        fields: tuple[str, ...] = cls.__struct_fields__
         where = f"{ns.get('__module__', '')}.{ns.get('__qualname__', clsname)}"
         if key is not None and key not in fields and not isinstance(getattr(cls, key, None), property):
             raise MessageDefinitionError(
@@ -72,7 +83,9 @@ class MessageMeta(msgspec.StructMeta):
             )
         if not 0 <= priority < PRIORITIES:
             raise MessageDefinitionError(
-                f"{clsname} has priority {priority}", where=where, fix=f"give one from 0 (first) to {PRIORITIES - 1} (last)"
+                f"{clsname} has priority {priority}",
+                where=where,
+                fix=f"give one from 0 (first) to {PRIORITIES - 1} (last)",
             )
         if not 1 <= version <= MAX_VERSION:
             raise MessageDefinitionError(
@@ -158,7 +171,7 @@ def key_getter(cls: type[Message]) -> Callable[[Any], bytes | None]:
     def get(message: Any) -> bytes | None:
         value = getattr(message, field)
         if value.__class__ is str:
-            return value.encode()  # type: ignore[no-any-return]
+            return value.encode()
         if value is None:
             return None
         return value if value.__class__ is bytes else str(value).encode()

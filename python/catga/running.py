@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catga.backends import open_backend
 from catga.clock import sleep
@@ -37,7 +37,7 @@ class Running:
         self.after: dict[type, Callable[[Any], Awaitable[Any]]] = After()
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
-        self.timers = Timers(app.clock)
+        self.timers: Timers = Timers(app.clock)
         self._local = LocalQueue(app.queue, app.clock, self._run_local)
         self._batches: list[LocalBatches] = []
         self._opened = AsyncExitStack()
@@ -60,8 +60,16 @@ class Running:
             if app.store is not None:
                 known |= {Transaction: TRANSACTION, Connection: TRANSACTION}
             arguments, wrong = providers.arguments_of(handler, known)
-            if app.store is None and any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
-                wrong = [NoStoreMistake(f"the handler of {handler.message.__name__} writes, and app {app.name!r} has no store", where=handler.where, fix="give the app store='sqlite:///app.db', or set CATGA_STORE")]
+            if app.store is None and any(
+                parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()
+            ):
+                wrong = [
+                    NoStoreMistake(
+                        f"the handler of {handler.message.__name__} writes, and app {app.name!r} has no store",
+                        where=handler.where,
+                        fix="give the app store='sqlite:///app.db', or set CATGA_STORE",
+                    )
+                ]
             mistakes += wrong
             bound.append((handler, middleware, arguments))
         if mistakes:
@@ -92,7 +100,10 @@ class Running:
     async def put(self, message: Message) -> Receipt:
         """Into the queue of this process."""
         if type(message) not in self.plans and not isinstance(message, Event):
-            raise NoHandler(f"nothing handles {type(message).__name__} in app {self._app.name!r}", fix=f"write `@app.handler({type(message).__name__})` over an async function")
+            raise NoHandler(
+                f"nothing handles {type(message).__name__} in app {self._app.name!r}",
+                fix=f"write `@app.handler({type(message).__name__})` over an async function",
+            )
         await self._local.put(message)
         return Receipt(self._app.ids.next(self._app.clock.wall_ms()).hex(), False)
 
@@ -113,8 +124,12 @@ class Running:
 
     async def settled(self) -> None:
         """Polls the store every 10 ms; inside one process, the queue."""
-        while await self.delivery.pending() if self.delivery is not None else self._local.busy():
+        while await self.pending():
             await sleep(self._app.clock, 0.01)
+
+    async def pending(self) -> int:
+        """What is left to do; counted only as far as it matters."""
+        return await self.delivery.pending() if self.delivery is not None else self._local.busy()
 
     def holds_lock(self, ctx: Context) -> bool:
         """Whether this context's handler is inside a `Connection` transaction."""
@@ -128,11 +143,17 @@ class Running:
 
     async def _open(self) -> None:
         app = self._app
-        store = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
+        store: Any = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
         await store.open()
         self._opened.push_async_callback(store.close)
-        transport = open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
-        if transport is None or not transport.capabilities.accepts_durably or transport.capabilities.store_id == store.store_id:
+        transport: Any = (
+            open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
+        )
+        if (
+            transport is None
+            or not transport.capabilities.accepts_durably
+            or transport.capabilities.store_id == store.store_id
+        ):
             # What cannot keep a message must not take it over from the store: its own queue serves it.
             transport = store.queue()
         await transport.open()
@@ -156,10 +177,11 @@ class Running:
             elif message in self.transactional:
                 continue
             else:
-                plan = pure_plan(self._app, handler, arguments, middleware, self._publish, None if self.delivery else self.after)
-            if handler.kind != "event":
-                if plan is not None and handler.batch is None:
-                    self.plans[message] = plan
+                plan = pure_plan(
+                    self._app, handler, arguments, middleware, self._publish, None if self.delivery else self.after
+                )
+            if handler.kind != "event" and plan is not None and handler.batch is None:
+                self.plans[message] = plan
             if plan is not None:
                 (beside if handler.concurrent else following).setdefault(message, []).append(plan)
         for message in {*following, *beside}:
@@ -221,7 +243,10 @@ class After(dict[type, Callable[[Any], Awaitable[Any]]]):
     def __missing__(self, message: type) -> Callable[[Any], Awaitable[Any]]:
         if issubclass(message, Event):
             return _nobody
-        raise NoHandler(f"nothing handles {message.__name__}", fix=f"write `@app.handler({message.__name__})` over an async function")
+        raise NoHandler(
+            f"nothing handles {message.__name__}",
+            fix=f"write `@app.handler({message.__name__})` over an async function",
+        )
 
 
 async def _nobody(event: Any) -> None:
@@ -231,6 +256,4 @@ async def _nobody(event: Any) -> None:
 class NoStoreMistake(ConfigurationError):
     """A handler that writes, in an app without a store."""
 
-    code = NoStore.code
-
-
+    code: ClassVar[str] = NoStore.code

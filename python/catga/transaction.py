@@ -50,7 +50,7 @@ class Connection:
     __slots__ = ("raw",)
 
     def __init__(self, raw: Any) -> None:
-        self.raw = raw
+        self.raw: Any = raw
 
     async def execute(self, sql: str, /, *args: Any) -> int:
         """Runs a statement now; how many rows it touched."""

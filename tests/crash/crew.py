@@ -104,7 +104,15 @@ class Crew:
                 self._todo = [point for point in POINTS if point not in self.reached] or list(POINTS)
                 self._chance.shuffle(self._todo)
             point, passes = self._todo.pop(), self._chance.randint(2, 12)
-            if point == "run, not committed":
-                passes *= 50
-        command = [sys.executable, "-m", "tests.crash.worker", self._store, str(self._path), str(index), point, str(passes)]
+            passes = {"run, not committed": passes * 50, "lease claimed": 1}.get(point, passes)
+        command = [
+            sys.executable,
+            "-m",
+            "tests.crash.worker",
+            self._store,
+            str(self._path),
+            str(index),
+            point,
+            str(passes),
+        ]
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})

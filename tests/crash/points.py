@@ -32,15 +32,16 @@ POINTS: dict[str, tuple[type, str, str]] = {
 }
 
 
-def die_at(point: str, passes: int, tell: Callable[[int], None]) -> None:
-    """Arms one point: the process kills itself the `passes`-th time it comes by, after telling which one it was."""
+def die_at(point: str, passes: int, busy: Callable[[], bool], tell: Callable[[int], None]) -> None:
+    """Arms one point: the process kills itself the `passes`-th time it comes by with work in hand, after telling which
+    one it was."""
     owner, name, when = POINTS[point]
     original = getattr(owner, name)
     left = passes
 
     def pass_by() -> None:
         nonlocal left
-        left -= 1
+        left -= busy()
         if left == 0:
             tell(list(POINTS).index(point) + 1)
             os.kill(os.getpid(), signal.SIGKILL)

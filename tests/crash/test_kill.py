@@ -22,8 +22,9 @@ from tests.crash.steps import TABLES, Step, make_app
 ROUNDS = int(os.environ.get("CATGA_ROUNDS", "5"))
 SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
 WORKERS = 4
-KEYS = 40
-LEASE = 2.0
+KEYS = 200
+LEASE = 5.0
+BACKLOG = 900
 
 
 class Asker:
@@ -45,19 +46,22 @@ class Asker:
             await self.app.enqueue_many(batch[start : start + 100])
             self.acknowledged.update((step.key, step.number) for step in batch[start : start + 100])
 
-
     async def ask_while(self, chance: random.Random, other: Coroutine[Any, Any, None]) -> None:
         """Keeps everybody busy until `other` has ended."""
         task = asyncio.ensure_future(other)
         while not task.done():
-            await self.ask(chance, 100)
-            await asyncio.wait([task], timeout=0.03)
+            # A backlog, so that everybody has work in hand, and not more than can be finished after.
+            if await self.app._alive().pending() < BACKLOG:
+                await self.ask(chance, 200)
+            await asyncio.wait([task], timeout=0.02)
         await task
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("synchronous", ["NORMAL", "FULL"])
-def test_nothing_is_lost_or_repeated_or_reordered(tmp_path: Path, synchronous: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_or_repeated_or_reordered(
+    tmp_path: Path, synchronous: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     chance = random.Random(SEED)
     rounds = max(1, ROUNDS // 2)
     path = tmp_path / "steps.db"
@@ -94,7 +98,11 @@ def test_nothing_is_lost_or_repeated_or_reordered(tmp_path: Path, synchronous: s
         )
     for table in ("effects", "echoes"):
         counted = count(str(path), table, asker.acknowledged)
-        assert (counted.lost, counted.repeated, counted.unexpected, counted.inversions) == (0, 0, 0, 0), (table, counted, SEED)
+        assert (counted.lost, counted.repeated, counted.unexpected, counted.inversions) == (0, 0, 0, 0), (
+            table,
+            counted,
+            SEED,
+        )
     assert set(POINTS) == crew.reached
     assert hit >= len(crew.open_at_death) / 2
     assert crew.longest_wait / 1e6 <= LEASE / 10

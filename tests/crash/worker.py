@@ -30,6 +30,8 @@ async def work(app: Catga, board: mmap.mmap, index: int) -> None:
 
 def claims(app: Catga) -> int:
     """Messages taken in and not ended."""
+    if app._running is None:
+        return 0
     return app.statistics()["channels"].get("steps", {"open": 0})["open"]
 
 
@@ -50,7 +52,12 @@ def main() -> None:
         app = make_app(store, index)
         if point:
             # Said at the last moment: what it has open, and where it dies.
-            die_at(point, int(passes), lambda reached: struct.pack_into("<qq", board, slot, claims(app) if app._running else 0, reached))
+            die_at(
+                point,
+                int(passes),
+                lambda: claims(app) > 0,
+                lambda reached: struct.pack_into("<qq", board, slot, claims(app), reached),
+            )
         asyncio.run(work(app, board, int(index)))
 
 

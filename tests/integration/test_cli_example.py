@@ -52,7 +52,6 @@ def test_its_description_has_no_mistakes(folder: Path) -> None:
     assert not (folder / "orders.db").exists()
 
 
-@pytest.mark.xfail(reason="delivery calls batch handlers with one message, not with a list", strict=True)
 def test_it_runs_and_mails(folder: Path) -> None:
     assert catga(folder, "send", "PlaceOrder", ORDER, "orders.app:app").returncode == 0
     with Cli(folder, "run", "orders.app:app", "--workers", "2", "--json") as cli:

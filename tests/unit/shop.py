@@ -41,15 +41,15 @@ class Each(StreamQuery[int]):
     upto: int
 
 
-async def audit(message: Any, ctx: Context, next: Any) -> Any:  # noqa: A002 - as its documentation names it
+async def audit(message: Any, ctx: Context, next: Any) -> Any:
     return await next(message, ctx)
 
 
-async def inner(message: Any, ctx: Context, next: Any) -> Any:  # noqa: A002 - as its documentation names it
+async def inner(message: Any, ctx: Context, next: Any) -> Any:
     return await next(message, ctx)
 
 
-def shop(store: Any = None, **options: Any) -> Catga:  # noqa: C901 - it is its handlers
+def shop(store: Any = None, **options: Any) -> Catga:
     """A new app every time: two of them share nothing."""
     app = Catga("shop", store=store, middleware=(audit,), **options)
     router = Router(middleware=(inner,))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.cli import Shell, forget, make_shell
 
-from catga.delivery.deadletters import DeadLetters
+from catga.deadletters import DeadLetters
 from catga.ports.store import Parked, ParkedState, Unit
 
 STORE = "sqlite:///work.db"

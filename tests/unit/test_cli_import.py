@@ -15,7 +15,7 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_library_imports_no_extra() -> None:
-    everything = "catga, catga.description, catga.explanation, catga.delivery.deadletters"
+    everything = "catga, catga.description, catga.explanation, catga.deadletters"
     code = f"import sys, {everything}; print([name for name in {EXTRA!r} if name in sys.modules])"
     assert python(code).stdout == "[]\n"
 
@@ -26,7 +26,7 @@ def test_a_worker_imports_neither_typer_nor_rich() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
-    code = "import sys, catga, catga.description, catga.delivery.deadletters; print('catga.cli' in sys.modules)"
+    code = "import sys, catga, catga.description, catga.deadletters; print('catga.cli' in sys.modules)"
     assert python(code).stdout == "False\n"
 
 

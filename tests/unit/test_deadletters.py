@@ -9,7 +9,7 @@ import pytest
 
 from catga import Catga, Command, Retry
 from catga.clock import SystemClock
-from catga.delivery.deadletters import PAGE, DeadLetters
+from catga.deadletters import PAGE, DeadLetters
 from catga.ports.store import Parked, ParkedState, Unit
 
 

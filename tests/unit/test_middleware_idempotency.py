@@ -104,7 +104,7 @@ def test_without_a_key_function_the_messages_id_is_the_key() -> None:
 
     async def main() -> None:
         call = layer.compose(inner, None)  # type: ignore[arg-type]
-        assert [await call(0, Context(app, _id=id)) for id in (b"a", b"a", b"b", None, None)] == [1, 1, 2, 3, 4]  # noqa: A001
+        assert [await call(0, Context(app, _id=id)) for id in (b"a", b"a", b"b", None, None)] == [1, 1, 2, 3, 4]
 
     asyncio.run(main())
 

@@ -88,7 +88,7 @@ def test_a_subclass_of_what_is_named_is_repeated() -> None:
 
 @pytest.mark.parametrize("on", [(Exception,), (KeyError,)])
 def test_the_last_failure_leaves_nothing_where_an_outer_layer_replies(on: tuple[type[Exception], ...]) -> None:
-    async def replying(message: Any, ctx: Context, next: Callable[..., Awaitable[Any]]) -> Any:  # noqa: A002
+    async def replying(message: Any, ctx: Context, next: Callable[..., Awaitable[Any]]) -> Any:
         try:
             return await next(message, ctx)
         except ValueError:

@@ -20,12 +20,24 @@ def open_backend(role: str, url: str, clock: Clock) -> Any:
     if scheme not in known:
         near = difflib.get_close_matches(scheme, known, 1)
         hint = f"did you mean {near[0]}://? " if near else ""
-        raise UnknownBackend(f"no backend for {url!r}", where=f"{role}=", why=f"known are: {', '.join(f'{name}://' for name in sorted(known))}", fix=f"{hint}use one of these, or install the package that brings {scheme or 'it'}://")
+        raise UnknownBackend(
+            f"no backend for {url!r}",
+            where=f"{role}=",
+            why=f"known are: {', '.join(f'{name}://' for name in sorted(known))}",
+            fix=f"{hint}use one of these, or install the package that brings {scheme or 'it'}://",
+        )
     try:
         module = known[scheme].load()
     except ImportError as error:
-        raise UnknownBackend(f"the {scheme} backend cannot be imported", where=f"{role}=", why=str(error), fix=f"pip install 'catga[{scheme}]'") from error
+        raise UnknownBackend(
+            f"the {scheme} backend cannot be imported",
+            where=f"{role}=",
+            why=str(error),
+            fix=f"pip install 'catga[{scheme}]'",
+        ) from error
     make = getattr(module, role, None)
     if make is None:
-        raise UnknownBackend(f"{scheme}:// cannot be a {role}", where=f"{role}=", fix="see the table of backends in the docs")
+        raise UnknownBackend(
+            f"{scheme}:// cannot be a {role}", where=f"{role}=", fix="see the table of backends in the docs"
+        )
     return make(url, clock)

@@ -16,7 +16,7 @@ import catga
 OLDEST_YEAR, LATEST_YEAR = 2025, 2100
 SKEW = 2.0
 """Seconds that a file's time may differ from ours."""
-EXTRAS = {"cli": ("typer", "rich", "watchfiles"), "uvloop": ("uvloop",)}
+EXTRAS: dict[str, tuple[str, ...]] = {"cli": ("typer", "rich", "watchfiles"), "uvloop": ("uvloop",)}
 
 
 class Finding(msgspec.Struct, frozen=True):

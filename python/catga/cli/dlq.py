@@ -11,7 +11,7 @@ from catga.cli.letters import Letter, letter, payload_of
 from catga.cli.output import note, print_fields, print_json, print_table
 from catga.cli.stores import app_of, letters_of
 from catga.cli.target import UsageError
-from catga.delivery.deadletters import DeadLetters
+from catga.deadletters import DeadLetters
 from catga.ports.store import Parked
 
 T = TypeVar("T")
@@ -26,7 +26,9 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Most = Annotated[int, typer.Option("--most", "-n", min=1, help="How many to show.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-commands = typer.Typer(no_args_is_help=True, help="List, show, replay and purge messages that failed for good.")
+commands: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="List, show, replay and purge messages that failed for good."
+)
 
 
 @commands.command("list")

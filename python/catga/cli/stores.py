@@ -9,7 +9,7 @@ from catga.app import Catga
 from catga.backends import open_backend
 from catga.cli.target import UsageError, load
 from catga.clock import SystemClock
-from catga.delivery.deadletters import DeadLetters
+from catga.deadletters import DeadLetters
 from catga.description import shown_backend
 from catga.errors import ConfigurationError
 

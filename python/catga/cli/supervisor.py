@@ -28,8 +28,8 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process, lifeline: int) -> None:
         self.process = process
-        self.asked = False
-        self.since = time.monotonic()
+        self.asked: bool = False
+        self.since: float = time.monotonic()
         self._lifeline = lifeline
 
     @classmethod

@@ -43,7 +43,9 @@ class BatchLane:
         self._holds = holds
         self._overtaken = overtaken
         self._drop = drop
-        self._batcher: _core.Batcher[Work] = _core.Batcher(min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000)))
+        self._batcher: _core.Batcher[Work] = _core.Batcher(
+            min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000))
+        )
         self._bell = Bell(clock)
         self._force = False
 
@@ -80,7 +82,7 @@ class BatchLane:
 
     async def _run(self, works: list[Work]) -> None:
         """All of them in one commit, or, where that fails, each half by itself."""
-        free = []
+        free: list[Work] = []
         for work in works:
             if self._holds(work):
                 await self._block(work)
@@ -126,7 +128,7 @@ class BatchLane:
 
     async def _without(self, works: list[Work], error: ItemsFailed) -> None:
         """The items it names have failed, and later ones of their keys wait behind them; the rest runs again."""
-        rest = []
+        rest: list[Work] = []
         for index, work in enumerate(works):
             if (failed := error.failed.get(index)) is not None:
                 await self._fail(work, failed)
@@ -136,5 +138,3 @@ class BatchLane:
 
     def _now(self) -> int:
         return int(self._clock.monotonic() * 1000)
-
-

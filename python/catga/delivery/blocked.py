@@ -1,5 +1,6 @@
 """Which keys wait: a message of key K behind one that waits for its retry must wait too, or it would overtake."""
 
+import sys
 from collections.abc import Iterable
 
 from catga.delivery.work import Work
@@ -35,26 +36,37 @@ class Blocked:
 
     def holds(self, work: Work) -> bool:
         """Whether it must wait behind another; the parked ones themselves need not."""
-        return bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
+        return (
+            bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
+        )
 
     def overtaken(self, work: Work) -> bool:
         """Whether a follower that was read together with its head must go back: the head has failed again."""
         return work.parked is not None and work.parked.order > self._heads.get(work.place, work.parked.order)
+
+    def follow(self, work: Work) -> None:
+        """A live message goes behind the others of its key; counted before its commit, so that nothing slips by."""
+        self._add(work.place, work.part, 1)
 
     def change(self, work: Work, parks: Parked | None) -> None:
         """After a commit: `parks` is what this work has become, None where it took effect."""
         key = work.envelope.key
         if key is None:
             return
+        waited = work.parked is not None or (parks is not None and parks.state is ParkedState.BLOCKED)
         waits = parks is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
-        if waits != (work.parked is not None):
+        if waits != waited:
             self._add(work.place, work.part, 1 if waits else -1)
-        if waits and parks is not None and parks.state is not ParkedState.BLOCKED and work.parked is not None:
-            self._heads[work.place] = work.parked.order
-        elif not waits:
+        if not waits:
             self._heads.pop(work.place, None)
-            if work.place in self._counts:
-                self.freed.add((work.target.id, key, work.part))
+        elif parks is not None and parks.state is not ParkedState.BLOCKED:
+            self._heads[work.place] = work.parked.order if work.parked is not None else sys.maxsize
+        if work.place in self._counts and work.place not in self._heads:
+            self.freed.add((work.target.id, key, work.part))
+
+    def unfollow(self, work: Work) -> None:
+        """It did not go behind the others after all: it was handled before."""
+        self._add(work.place, work.part, -1)
 
     def _add(self, place: tuple[str, bytes | None], part: int, change: int) -> None:
         count = self._counts.get(place, 0) + change

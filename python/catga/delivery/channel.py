@@ -21,11 +21,13 @@ from catga.ports.messages import Delivery, Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Store, Unit
 from catga.ports.transport import Consumer, Settle
 
-log = logging.getLogger("catga.delivery")
+log: logging.Logger = logging.getLogger("catga.delivery")
 
 CREDIT = 1024
 """Messages taken in and not ended yet."""
-SLICE = 8
+AT_ONCE = 256
+"""Messages taken in by one step of the loop: whoever waits for the write lock may wait for such a step to end."""
+SLICE = 4
 """Messages a worker runs before it lets others have the loop."""
 POISON = 3
 """Times a process may end while it works on one message alone."""
@@ -81,7 +83,9 @@ class Channel:
         self._to_commit = asyncio.Event()
         self._blocked = Blocked()
         self._tasks: list[asyncio.Task[None]] = []
-        self._batches = {target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None}
+        self._batches = {
+            target.id: self._batch_lane(target) for target in self._by_id.values() if target.handler.batch is not None
+        }
         self._stopping = False
         self._rewind = False
         self._alone = False
@@ -89,7 +93,13 @@ class Channel:
 
     async def start(self) -> None:
         """Begins to take work."""
-        loops = [self._receive(), self._commits(), self._retries(), *(lane.work() for lane in self._batches.values()), *(self._work() for _ in range(self._concurrency))]
+        loops = [
+            self._receive(),
+            self._commits(),
+            self._retries(),
+            *(lane.work() for lane in self._batches.values()),
+            *(self._work() for _ in range(self._concurrency)),
+        ]
         self._tasks = [asyncio.create_task(loop, name=f"catga-{self.name}-{n}") for n, loop in enumerate(loops)]
 
     async def stop(self, deadline: float) -> None:
@@ -105,6 +115,10 @@ class Channel:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._consumer.stop()
+
+    def nudge(self) -> None:
+        """Something was parked: it may be due before the next look."""
+        self._bell.ring()
 
     def statistics(self) -> dict[str, int]:
         """Messages taken in and not ended, and how many of them wait to run."""
@@ -124,7 +138,7 @@ class Channel:
                 self._rewind = False
                 self._consumer.rewind()
             try:
-                deliveries = await self._consumer.receive(room, 1.0)
+                deliveries = await self._consumer.receive(min(room, AT_ONCE), 1.0)
                 if self._stopping:
                     continue
                 if self._batches and self._consumer.congested():
@@ -153,7 +167,12 @@ class Channel:
             return
         claims = await self._consumer.alone(delivery)
         if claims >= POISON:
-            error = Poison("the process ended each time it worked on this message alone", where=f"channel {self.name}", why=f"{claims} claims ended without a word", fix="mend the handler, then `catga dlq replay`")
+            error = Poison(
+                "the process ended each time it worked on this message alone",
+                where=f"channel {self.name}",
+                why=f"{claims} claims ended without a word",
+                fix="mend the handler, then `catga dlq replay`",
+            )
             await self._take([delivery], error)
         else:
             await self._take([delivery])
@@ -173,8 +192,10 @@ class Channel:
             self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
         wanted: dict[tuple[int, str], list[bytes]] = {}
-        found = []
-        for delivery, item in zip(deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True):
+        found: list[tuple[Delivery, Message, Envelope, Sequence[Target], int]] = []
+        for delivery, item in zip(
+            deliveries, self._codec.decode([delivery.frame for delivery in deliveries]), strict=True
+        ):
             if isinstance(item, Exception):
                 self._bury(delivery, item)
                 continue
@@ -202,7 +223,17 @@ class Channel:
             key = envelope.key
             error = condemned if day >= oldest else outside_window(envelope)
             for target in targets:
-                work = Work(target, message, envelope, self.name, delivery.part, delivery.lease, delivery.frame, None if key is None else target.lane + key, arrival)
+                work = Work(
+                    target,
+                    message,
+                    envelope,
+                    self.name,
+                    delivery.part,
+                    delivery.lease,
+                    delivery.frame,
+                    None if key is None else target.lane + key,
+                    arrival,
+                )
                 if error is None:
                     works.append(work)
                 else:
@@ -237,7 +268,7 @@ class Channel:
                     break
                 work = ready[0]
                 if self._blocked.holds(work):
-                    self._finish(work, *self._failures.blocked(work))
+                    self._follow(work)
                 elif self._blocked.overtaken(work):
                     self._drop(work)
                 else:
@@ -247,6 +278,14 @@ class Channel:
                 continue
             self._ready.clear()
             await self._ready.wait()
+
+    def _follow(self, work: Work) -> None:
+        # Its key need not be held until the commit: whatever comes next of it goes behind this one.
+        self._blocked.follow(work)
+        self._finish(work, *self._failures.blocked(work))
+        if work.lane is not None:
+            self._lanes.done(work.lane)
+            work.lane = None
 
     async def _attempt(self, work: Work) -> None:
         try:
@@ -277,7 +316,9 @@ class Channel:
         def unit_of(result: tuple[Context, Any]) -> Unit:
             return self._fenced(work, self._runner.unit(work, *result))
 
-        (ctx, _), unit, outcome = await self._store.exclusive(lambda connection: self._runner.run_alone(work, connection), unit_of)
+        (ctx, _), unit, outcome = await self._store.exclusive(
+            lambda connection: self._runner.run_alone(work, connection), unit_of
+        )
         await self._ended([(work, unit, None, ctx)], [outcome])
 
     def _fail(self, work: Work, error: BaseException) -> None:
@@ -308,7 +349,16 @@ class Channel:
 
     def _batch_lane(self, target: Target) -> BatchLane:
         return BatchLane(
-            target, self._clock, self._runner, commit=self._commit_batch, done=self._batch_done, fail=self._fail_item, block=self._block_item, holds=self._blocked.holds, overtaken=self._blocked.overtaken, drop=self._drop_batch
+            target,
+            self._clock,
+            self._runner,
+            commit=self._commit_batch,
+            done=self._batch_done,
+            fail=self._fail_item,
+            block=self._block_item,
+            holds=self._blocked.holds,
+            overtaken=self._blocked.overtaken,
+            drop=self._drop_batch,
         )
 
     async def _commit_batch(self, unit: Unit, works: Sequence[Work]) -> Outcome:
@@ -341,6 +391,7 @@ class Channel:
         await self._park_item(work, *self._failures.unit(work, error))
 
     async def _block_item(self, work: Work) -> None:
+        self._blocked.follow(work)
         await self._park_item(work, *self._failures.blocked(work))
 
     async def _park_item(self, work: Work, unit: Unit, parks: Parked) -> None:
@@ -390,6 +441,8 @@ class Channel:
             if outcome is COMMITTED:
                 if parks is None:
                     dues.append(work.envelope.due_ms)
+                    if unit.park:
+                        self._bell.ring()
                 else:
                     self._recorder.parked(parks)
                 if parks is not None or work.parked is not None:
@@ -401,6 +454,8 @@ class Channel:
             elif outcome.commit is Commit.DUPLICATE:
                 self._recorder.redelivered(1)
                 unit.settle = ()
+                if parks is not None and parks.state is ParkedState.BLOCKED:
+                    self._blocked.unfollow(work)
             else:
                 self._drop(work)
                 continue
@@ -512,10 +567,17 @@ class Channel:
         while not self._stopping:
             rows: Sequence[Parked] = ()
             try:
-                leases = {part: lease for part in self._consumer.parts() if (lease := self._consumer.lease_of(part)) is not None}
+                leases = {
+                    part: lease
+                    for part in self._consumer.parts()
+                    if (lease := self._consumer.lease_of(part)) is not None
+                }
                 if leases and not self._alone:
                     await self._learn_blocked(leases.values())
-                    rows = [*await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT), *await self._followers(leases)]
+                    rows = [
+                        *await self._store.due(self.name, list(leases), self._clock.wall_ms(), CREDIT),
+                        *await self._followers(leases),
+                    ]
                     await self._take_parked([row for row in rows if (row.handler, row.id) not in self._taken], leases)
                 due = await self._store.next_due()
             except StoreError as error:
@@ -533,8 +595,8 @@ class Channel:
         return found
 
     async def _take_parked(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
-        units = []
-        works = []
+        units: list[Unit] = []
+        works: list[Work] = []
         for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:

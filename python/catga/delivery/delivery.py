@@ -32,7 +32,9 @@ class Receipt(msgspec.Struct, frozen=True):
 class Delivery:
     """Owns the committer, the channels and the verbs that wait for a commit."""
 
-    def __init__(self, app: Any, codec: Codec, store: Store, transport: Transport, *, concurrency: int, window_days: int) -> None:
+    def __init__(
+        self, app: Any, codec: Codec, store: Store, transport: Transport, *, concurrency: int, window_days: int
+    ) -> None:
         self._app = app
         self._codec = codec
         self._store = store
@@ -41,14 +43,21 @@ class Delivery:
         self._concurrency = concurrency
         self._window_days = window_days
         self._channels: list[Channel] = []
-        self.recorder = Recorder()
-        self.committer = Committer(store)
-        self.outbox = Outbox(app, codec)
-        self.direct = Direct(app, codec, store, self.committer, self.outbox)
+        self.recorder: Recorder = Recorder()
+        self.committer: Committer = Committer(store)
+        self.outbox: Outbox = Outbox(app, codec)
+        self.direct: Direct = Direct(app, codec, store, self.committer, self.outbox)
 
     async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]], work: bool) -> None:
         """Begins to compete for the parts of every channel that has a handler here; without `work`, only accepts."""
-        await self._store.declare([*targets, *self._codec.channels(), *(t.id for by_type in targets.values() for group in by_type.values() for t in group), ""])
+        await self._store.declare(
+            [
+                *targets,
+                *self._codec.channels(),
+                *(t.id for by_type in targets.values() for group in by_type.values() for t in group),
+                "",
+            ]
+        )
         await self._store.forget(self._app.clock.wall_ms() // DAY_MS - self._window_days)
         owner = self._app.ids.next(self._app.clock.wall_ms()).hex()
         runner = Runner(self._app, self.outbox, self._store.fetch)
@@ -90,6 +99,8 @@ class Delivery:
         """Commits a message that waits for its time."""
         row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
         await self._commit(Unit(park=[scheduled(row)]))
+        for channel in self._channels:
+            channel.nudge()
 
     async def cancel(self, id: bytes) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
@@ -106,7 +117,10 @@ class Delivery:
 
     def statistics(self) -> dict[str, Any]:
         """Counts, and what is open per channel."""
-        return {**self.recorder.statistics(), "channels": {channel.name: channel.statistics() for channel in self._channels}}
+        return {
+            **self.recorder.statistics(),
+            "channels": {channel.name: channel.statistics() for channel in self._channels},
+        }
 
     async def _commit(self, unit: Unit) -> None:
         (outcome,) = await self.committer.submit([unit])

@@ -1,6 +1,7 @@
 """What a failure writes: a parked row for the next try, or a dead letter with its reason and history."""
 
 import traceback
+
 import msgspec
 
 from catga.clock import Clock, Entropy
@@ -67,7 +68,21 @@ class Failures:
         envelope, parked = work.envelope, work.parked
         place, claims = (parked.order, parked.claims) if parked is not None else (0, 0)
         channel = work.channel
-        return Parked(work.target.id, envelope.id, channel, work.part, envelope.key, state, due, work.frame, claims, failures, reason, history, place)
+        return Parked(
+            work.target.id,
+            envelope.id,
+            channel,
+            work.part,
+            envelope.key,
+            state,
+            due,
+            work.frame,
+            claims,
+            failures,
+            reason,
+            history,
+            place,
+        )
 
     def _unit(self, work: Work, row: Parked, state: MarkState) -> Unit:
         parked = work.parked is not None
@@ -82,7 +97,12 @@ def undeliverable(frame: bytes, id: bytes, channel: str, part: int, error: Excep
 
 def outside_window(envelope: Envelope) -> OutsideWindow:
     """Too old to know whether it was handled."""
-    return OutsideWindow("older than the dedupe window", where=f"message {envelope.id.hex()}", why="whether it was handled before can no longer be known", fix="replay it if it was not")
+    return OutsideWindow(
+        "older than the dedupe window",
+        where=f"message {envelope.id.hex()}",
+        why="whether it was handled before can no longer be known",
+        fix="replay it if it was not",
+    )
 
 
 def _code(error: BaseException) -> str:
@@ -95,4 +115,3 @@ def _type(error: BaseException) -> str:
 
 def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error, limit=-8))[-4000:]
-

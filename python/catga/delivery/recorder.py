@@ -10,11 +10,11 @@ class Recorder:
     """Counts per app; latency is from the due time to the commit, ms by the wall clock."""
 
     def __init__(self) -> None:
-        self.done = 0
-        self.redeliveries = 0
-        self.retries = 0
-        self.dead = 0
-        self.latency = _core.Histogram()
+        self.done: int = 0
+        self.redeliveries: int = 0
+        self.retries: int = 0
+        self.dead: int = 0
+        self.latency: _core.Histogram = _core.Histogram()
 
     def handled(self, dues_ms: Sequence[int], now_ms: int) -> None:
         """Messages that took effect with a commit, by their due times."""

@@ -25,7 +25,8 @@ class Outbox:
     def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
         """(rows to publish now, rows to park until their time)."""
         now = self._app.clock.wall_ms()
-        publish, park = [], []
+        publish: list[Outgoing] = []
+        park: list[Parked] = []
         ext = caused_by(cause) if cause else None
         for item in out:
             if item.__class__ is Later:
@@ -43,7 +44,9 @@ def scheduled(row: Outgoing) -> Parked:
 class Runner:
     """Runs works; knows nothing of queues and commits."""
 
-    def __init__(self, app: Any, outbox: Outbox, fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]) -> None:
+    def __init__(
+        self, app: Any, outbox: Outbox, fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]
+    ) -> None:
         self._app = app
         self._outbox = outbox
         self._fetch = fetch
@@ -53,8 +56,19 @@ class Runner:
         envelope = work.envelope
         deadline = envelope.deadline_ms
         if deadline and self._app.clock.wall_ms() > deadline:
-            raise DeadlineExceeded(f"{envelope.type} came after its deadline", where=f"message {envelope.id.hex()}", fix="nothing: its sender no longer wants it")
-        ctx = Context(self._app, None, Transaction(self._fetch), envelope, 1 if work.parked is None else work.failures + 1, envelope.id)
+            raise DeadlineExceeded(
+                f"{envelope.type} came after its deadline",
+                where=f"message {envelope.id.hex()}",
+                fix="nothing: its sender no longer wants it",
+            )
+        ctx = Context(
+            self._app,
+            None,
+            Transaction(self._fetch),
+            envelope,
+            1 if work.parked is None else work.failures + 1,
+            envelope.id,
+        )
         if not work.target.retry.immediate:
             try:
                 return ctx, await work.target.call(work.message, ctx)
@@ -93,7 +107,9 @@ class Runner:
         """What a list's success writes: everybody's mark with what the handler wrote."""
         unit = Unit(
             statements=ctx._tx.statements,
-            marks=[Mark(work.envelope.day, target.id, work.envelope.id, replace=work.parked is not None) for work in works],
+            marks=[
+                Mark(work.envelope.day, target.id, work.envelope.id, replace=work.parked is not None) for work in works
+            ],
             unpark=[(target.id, work.envelope.id) for work in works if work.parked is not None],
         )
         if ctx._out is not None:

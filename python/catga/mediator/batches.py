@@ -10,13 +10,20 @@ from catga.clock import Clock
 from catga.mediator.handlers import Batch
 from catga.mediator.timers import Timers
 
-log = logging.getLogger("catga.batches")
+log: logging.Logger = logging.getLogger("catga.batches")
 
 
 class LocalBatches:
     """Collects messages for one batch handler. One list at a time is handled, so that keys keep their order."""
 
-    def __init__(self, options: Batch, clock: Clock, timers: Timers, run: Callable[[list[Any]], Awaitable[Any]], key: Callable[[Any], bytes | None]) -> None:
+    def __init__(
+        self,
+        options: Batch,
+        clock: Clock,
+        timers: Timers,
+        run: Callable[[list[Any]], Awaitable[Any]],
+        key: Callable[[Any], bytes | None],
+    ) -> None:
         self._batcher: _core.Batcher[Any] = _core.Batcher(options.size, options.bytes, max(1, int(options.wait * 1000)))
         self._clock = clock
         self._timers = timers

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 
-def fan_out(name: str, following: Sequence[Callable[[Any], Awaitable[Any]]], beside: Sequence[Callable[[Any], Awaitable[Any]]]) -> Callable[[Any], Awaitable[Any]]:
+def fan_out(
+    name: str, following: Sequence[Callable[[Any], Awaitable[Any]]], beside: Sequence[Callable[[Any], Awaitable[Any]]]
+) -> Callable[[Any], Awaitable[Any]]:
     """One function for an event's handlers: `following` run one after the other, `beside` at the same time."""
     if not beside and len(following) == 1:
         return following[0]

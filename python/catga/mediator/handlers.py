@@ -95,25 +95,52 @@ def check_handler(handler: Handler) -> list[HandlerDefinitionError]:
     is_stream = handler.kind == "stream"
     if handler.hints_error:
         why = f"its annotations cannot be resolved: {handler.hints_error}"
-        return [HandlerDefinitionError(f"the handler of {name} has unknown annotations", where=where, why=why, fix="import those names where the handler is defined")]
+        return [
+            HandlerDefinitionError(
+                f"the handler of {name} has unknown annotations",
+                where=where,
+                why=why,
+                fix="import those names where the handler is defined",
+            )
+        ]
     if is_stream and not inspect.isasyncgenfunction(function):
-        return [HandlerDefinitionError(f"the handler of stream query {name} must yield", where=where, fix="make it an `async def` with `yield`")]
+        return [
+            HandlerDefinitionError(
+                f"the handler of stream query {name} must yield", where=where, fix="make it an `async def` with `yield`"
+            )
+        ]
     if not is_stream and not inspect.iscoroutinefunction(function):
         fix = f"write `async def {getattr(function, '__name__', 'handler')}(…)`; run blocking work with asyncio.to_thread inside it"
         return [HandlerDefinitionError(f"the handler of {name} is not an async function", where=where, fix=fix)]
-    mistakes = []
+    mistakes: list[HandlerDefinitionError] = []
     names = list(inspect.signature(function).parameters)
     if not names:
-        return [HandlerDefinitionError(f"the handler of {name} takes no message", where=where, fix=f"give it a first parameter: `message: {name}`")]
+        return [
+            HandlerDefinitionError(
+                f"the handler of {name} takes no message",
+                where=where,
+                fix=f"give it a first parameter: `message: {name}`",
+            )
+        ]
     expected: Any = list[handler.message] if handler.batch else handler.message  # type: ignore[name-defined]
     found = handler.hints.get(names[0], expected)
     if found != expected and found is not Any:
         shown = f"list[{name}]" if handler.batch else name
-        mistakes.append(HandlerDefinitionError(f"the handler of {name} takes {_show(found)} as its message", where=where, fix=f"annotate {names[0]!r} with {shown}"))
+        mistakes.append(
+            HandlerDefinitionError(
+                f"the handler of {name} takes {_show(found)} as its message",
+                where=where,
+                fix=f"annotate {names[0]!r} with {shown}",
+            )
+        )
     for parameter in handler.parameters():
         if parameter.annotation is inspect.Parameter.empty:
             fix = "annotate it with Context, Transaction, or a type that @app.provide gives"
-            mistakes.append(HandlerDefinitionError(f"parameter {parameter.name!r} of the handler of {name} has no annotation", where=where, fix=fix))
+            mistakes.append(
+                HandlerDefinitionError(
+                    f"parameter {parameter.name!r} of the handler of {name} has no annotation", where=where, fix=fix
+                )
+            )
     mistakes += _check_reply(handler)
     return mistakes
 
@@ -125,7 +152,11 @@ def _check_reply(handler: Handler) -> list[HandlerDefinitionError]:
     name = handler.message.__name__
     if handler.kind == "stream":
         wanted, found = reply_type(handler.message), (get_args(returned) or (Any,))[0]
-        if get_origin(returned) not in (AsyncIterator, typing.get_origin(typing.AsyncIterator[int]), typing.get_origin(typing.AsyncGenerator[int, None])):
+        if get_origin(returned) not in (
+            AsyncIterator,
+            typing.get_origin(typing.AsyncIterator[int]),
+            typing.get_origin(typing.AsyncGenerator[int, None]),
+        ):
             found = returned
     else:
         wanted = None if handler.kind == "event" or handler.batch else reply_type(handler.message)
@@ -143,4 +174,8 @@ def _check_reply(handler: Handler) -> list[HandlerDefinitionError]:
 
 
 def _show(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation).replace("typing.", "")
+    return (
+        annotation.__name__
+        if isinstance(annotation, type) and not get_args(annotation)
+        else str(annotation).replace("typing.", "")
+    )

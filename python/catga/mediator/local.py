@@ -13,7 +13,7 @@ from catga.clock import Bell, Clock
 from catga.errors import QueueFull
 from catga.messages import Message, key_getter
 
-log = logging.getLogger("catga.queue")
+log: logging.Logger = logging.getLogger("catga.queue")
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -41,13 +41,17 @@ class LocalQueue:
         self._workers: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = Bell(clock)
-        self.dropped = 0
+        self.dropped: int = 0
 
     async def put(self, message: Message) -> None:
         """Waits for room under `block`; `QueueFull` under `reject`. Dropped messages are counted."""
         while not self._offer(message):
             if self._options.policy != "block":
-                raise QueueFull(f"the queue holds {self._options.capacity} messages", why="policy is reject", fix="send less, raise the capacity, or choose policy='block'")
+                raise QueueFull(
+                    f"the queue holds {self._options.capacity} messages",
+                    why="policy is reject",
+                    fix="send less, raise the capacity, or choose policy='block'",
+                )
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             try:

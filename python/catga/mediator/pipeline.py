@@ -36,10 +36,18 @@ def check_middleware(layer: Any) -> HandlerDefinitionError | None:
     """What is wrong with a middleware's form, if anything."""
     if isinstance(layer, Composed):
         return None
-    if not inspect.iscoroutinefunction(layer) and not inspect.iscoroutinefunction(getattr(layer, "__call__", None)):
-        return HandlerDefinitionError("a middleware is not an async function", where=describe_place(layer), fix="write `async def name(message, ctx, next): return await next(message, ctx)`")
+    if not inspect.iscoroutinefunction(layer) and not inspect.iscoroutinefunction(getattr(layer, "__call__", None)):  # noqa: B004 - whether calling it is async, not whether it can be called
+        return HandlerDefinitionError(
+            "a middleware is not an async function",
+            where=describe_place(layer),
+            fix="write `async def name(message, ctx, next): return await next(message, ctx)`",
+        )
     if len(inspect.signature(layer).parameters) != 3:
-        return HandlerDefinitionError("a middleware does not take (message, ctx, next)", where=describe_place(layer), fix="write `async def name(message, ctx, next): return await next(message, ctx)`")
+        return HandlerDefinitionError(
+            "a middleware does not take (message, ctx, next)",
+            where=describe_place(layer),
+            fix="write `async def name(message, ctx, next): return await next(message, ctx)`",
+        )
     return None
 
 

@@ -41,7 +41,12 @@ def call_of(handler: Handler, arguments: Sequence[Argument], middleware: Sequenc
 
 
 def pure_plan(
-    app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any], publish: Callable[[Context], Any], after: dict[type, Any] | None
+    app: Any,
+    handler: Handler,
+    arguments: Sequence[Argument],
+    middleware: Sequence[Any],
+    publish: Callable[[Context], Any],
+    after: dict[type, Any] | None,
 ) -> Callable[[Any], Any]:
     """The plan of a handler that writes to no store. Where nothing else is asked for it is the handler itself.
 
@@ -64,7 +69,11 @@ def pure_plan(
     body = _BODY.format(call=call) + (_COMMIT if after is None else _AFTER) + "return reply\n"
     if scoped:
         inner = body.replace("\n", "\n    ").rstrip(" ")
-        return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    try:\n        {inner}    finally:\n        if ctx._stack is not None:\n            await ctx._stack.aclose()\n", names)
+        return _compile(
+            handler.id,
+            f"async def plan(message):\n    ctx = Context(app)\n    try:\n        {inner}    finally:\n        if ctx._stack is not None:\n            await ctx._stack.aclose()\n",
+            names,
+        )
     return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    {body}", names)
 
 

@@ -51,17 +51,74 @@ class Router:
         self._routers: list[Router] = []
 
     @overload
-    def handler(self, message: type[Command[S]], /, *, id: str | None = None, aliases: tuple[str, ...] = (), retry: Retry | None = None, middleware: tuple[Middleware, ...] = (), when_dead: Literal["skip", "block"] = "skip") -> Callable[[Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]]: ...
+    def handler(
+        self,
+        message: type[Command[S]],
+        /,
+        *,
+        id: str | None = None,
+        aliases: tuple[str, ...] = (),
+        retry: Retry | None = None,
+        middleware: tuple[Middleware, ...] = (),
+        when_dead: Literal["skip", "block"] = "skip",
+    ) -> Callable[
+        [Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]
+    ]: ...
     @overload
-    def handler(self, message: type[Query[S]], /, *, id: str | None = None, middleware: tuple[Middleware, ...] = ()) -> Callable[[Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]]: ...
+    def handler(
+        self, message: type[Query[S]], /, *, id: str | None = None, middleware: tuple[Middleware, ...] = ()
+    ) -> Callable[
+        [Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]
+    ]: ...
     @overload
-    def handler(self, message: type[StreamQuery[T]], /, *, id: str | None = None) -> Callable[[Callable[Concatenate[A, P], AsyncIterator[T]]], Callable[Concatenate[A, P], AsyncIterator[T]]]: ...
+    def handler(
+        self, message: type[StreamQuery[T]], /, *, id: str | None = None
+    ) -> Callable[[Callable[Concatenate[A, P], AsyncIterator[T]]], Callable[Concatenate[A, P], AsyncIterator[T]]]: ...
     @overload
-    def handler(self, message: type[E], /, *, id: str | None = None, aliases: tuple[str, ...] = (), retry: Retry | None = None, middleware: tuple[Middleware, ...] = (), concurrent: bool = False, when_dead: Literal["skip", "block"] = "skip") -> Callable[[Callable[Concatenate[E, P], Coroutine[Any, Any, None]]], Callable[Concatenate[E, P], Coroutine[Any, Any, None]]]: ...
+    def handler(
+        self,
+        message: type[E],
+        /,
+        *,
+        id: str | None = None,
+        aliases: tuple[str, ...] = (),
+        retry: Retry | None = None,
+        middleware: tuple[Middleware, ...] = (),
+        concurrent: bool = False,
+        when_dead: Literal["skip", "block"] = "skip",
+    ) -> Callable[
+        [Callable[Concatenate[E, P], Coroutine[Any, Any, None]]], Callable[Concatenate[E, P], Coroutine[Any, Any, None]]
+    ]: ...
     @overload
-    def handler(self, message: type[E], /, *, batch: Batch, id: str | None = None, aliases: tuple[str, ...] = (), retry: Retry | None = None, when_dead: Literal["skip", "block"] = "skip") -> Callable[[Callable[Concatenate[list[E], P], Coroutine[Any, Any, None]]], Callable[Concatenate[list[E], P], Coroutine[Any, Any, None]]]: ...
+    def handler(
+        self,
+        message: type[E],
+        /,
+        *,
+        batch: Batch,
+        id: str | None = None,
+        aliases: tuple[str, ...] = (),
+        retry: Retry | None = None,
+        when_dead: Literal["skip", "block"] = "skip",
+    ) -> Callable[
+        [Callable[Concatenate[list[E], P], Coroutine[Any, Any, None]]],
+        Callable[Concatenate[list[E], P], Coroutine[Any, Any, None]],
+    ]: ...
     @overload
-    def handler(self, message: type[C], /, *, batch: Batch, id: str | None = None, aliases: tuple[str, ...] = (), retry: Retry | None = None, when_dead: Literal["skip", "block"] = "skip") -> Callable[[Callable[Concatenate[list[C], P], Coroutine[Any, Any, None]]], Callable[Concatenate[list[C], P], Coroutine[Any, Any, None]]]: ...
+    def handler(
+        self,
+        message: type[C],
+        /,
+        *,
+        batch: Batch,
+        id: str | None = None,
+        aliases: tuple[str, ...] = (),
+        retry: Retry | None = None,
+        when_dead: Literal["skip", "block"] = "skip",
+    ) -> Callable[
+        [Callable[Concatenate[list[C], P], Coroutine[Any, Any, None]]],
+        Callable[Concatenate[list[C], P], Coroutine[Any, Any, None]],
+    ]: ...
     def handler(self, message: Any, /, **options: Any) -> Any:
         """Registers the decorated async function for a message type; it stays a plain function for unit tests.
 
@@ -108,10 +165,14 @@ class Router:
         self._providers.append((function, hints, problem))
         return function
 
-    def upcast(self, message: type[Any], version: int) -> Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Callable[[dict[str, Any]], dict[str, Any]]]:
+    def upcast(
+        self, message: type[Any], version: int
+    ) -> Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Callable[[dict[str, Any]], dict[str, Any]]]:
         """Registers how the fields of `message` at `version` become those of the next version."""
 
-        def register(function: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        def register(
+            function: Callable[[dict[str, Any]], dict[str, Any]],
+        ) -> Callable[[dict[str, Any]], dict[str, Any]]:
             self._upcasters.append(Upcaster(message, version, function))
             return function
 

@@ -132,7 +132,9 @@ class Store(Protocol):
         """Makes channels and handlers known before they are used."""
         ...
 
-    async def exclusive(self, work: Callable[[Connection], Awaitable[T]], unit_of: Callable[[T], Unit]) -> tuple[T, Unit, Outcome]:
+    async def exclusive(
+        self, work: Callable[[Connection], Awaitable[T]], unit_of: Callable[[T], Unit]
+    ) -> tuple[T, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result. `HoldLimitExceeded` where it takes too long."""
         ...

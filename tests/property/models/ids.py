@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 
-def ms_of(id: bytes) -> int:  # noqa: A002 - it is one
+def ms_of(id: bytes) -> int:
     return int.from_bytes(id[:6], "big")
 
 
-def is_uuid7(id: bytes) -> bool:  # noqa: A002 - it is one
+def is_uuid7(id: bytes) -> bool:
     return len(id) == 16 and id[6] >> 4 == 7 and id[8] >> 6 == 2
 
 

@@ -16,7 +16,7 @@ from catga.backends.sqlite.schema import migrate
 from catga.errors import AppClosed, OutcomeUnknown, StoreUnavailable
 
 T = TypeVar("T")
-log = logging.getLogger("catga.sqlite")
+log: logging.Logger = logging.getLogger("catga.sqlite")
 
 # Ours carry a mark, so that the same words from a user are another statement to the cache and meet the guard.
 BEGIN, COMMIT, ROLLBACK = "begin immediate /* catga */", "commit /* catga */", "rollback /* catga */"
@@ -31,7 +31,13 @@ _DENIED = {
     sqlite3.SQLITE_DETACH,
     sqlite3.SQLITE_PRAGMA,
 }
-_WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_DROP_TABLE, sqlite3.SQLITE_ALTER_TABLE}
+_WRITES = {
+    sqlite3.SQLITE_INSERT,
+    sqlite3.SQLITE_UPDATE,
+    sqlite3.SQLITE_DELETE,
+    sqlite3.SQLITE_DROP_TABLE,
+    sqlite3.SQLITE_ALTER_TABLE,
+}
 
 
 class Database:
@@ -41,7 +47,7 @@ class Database:
 
     def __init__(self, options: SqliteOptions) -> None:
         self.options = options
-        self.path = str(options.absolute)
+        self.path: str = str(options.absolute)
         self.writer: sqlite3.Connection
         self.guarded = False
         self.reader: sqlite3.Connection
@@ -57,7 +63,12 @@ class Database:
         try:
             self._gate = Gate(options_path := self.options.absolute)
         except OSError as error:
-            raise StoreUnavailable("the SQLite store cannot be opened", where=self.path, why=str(error), fix="check that the folder exists and may be written") from error
+            raise StoreUnavailable(
+                "the SQLite store cannot be opened",
+                where=self.path,
+                why=str(error),
+                fix="check that the folder exists and may be written",
+            ) from error
         try:
             self._gate.enter()
             try:
@@ -100,7 +111,11 @@ class Database:
     async def begin(self) -> None:
         """Takes the write lock, in the order of asking among all processes."""
         if os.getpid() != self._pid:
-            raise AppClosed("this process was forked from the one that opened the store", where=self.path, fix="start the app after the fork")
+            raise AppClosed(
+                "this process was forked from the one that opened the store",
+                where=self.path,
+                fix="start the app after the fork",
+            )
         if not self._gate.try_enter():
             await self.in_writer(self._gate.enter)
         try:
@@ -131,7 +146,12 @@ class Database:
             known = store_error(error, self.path)
             if known is not None and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_IOERR:
                 raise known from error
-            raise OutcomeUnknown("the commit did not answer clearly", where=self.path, why=str(error), fix="it is asked again through the marks") from error
+            raise OutcomeUnknown(
+                "the commit did not answer clearly",
+                where=self.path,
+                why=str(error),
+                fix="it is asked again through the marks",
+            ) from error
         except BaseException:
             self.rollback()
             raise
@@ -204,15 +224,20 @@ class Database:
         connection.execute("pragma busy_timeout = 0")
         return connection
 
-    def _authorize(self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
-        if self.guarded and (action in _DENIED or (action in _WRITES and first is not None and first.startswith("catga_"))):
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+    ) -> int:
+        if self.guarded and (
+            action in _DENIED or (action in _WRITES and first is not None and first.startswith("catga_"))
+        ):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
 
 def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:
     """Slices of 256, 64, 16, 4 and 1: few distinct statements for the cache, one step for many rows."""
-    found, start = [], 0
+    found: list[Sequence[Any]] = []
+    start = 0
     for size in (256, 64, 16, 4, 1):
         while len(rows) - start >= size:
             found.append(rows[start : start + size])

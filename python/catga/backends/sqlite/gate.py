@@ -41,7 +41,9 @@ class Gate:
     when a process dies."""
 
     def __init__(self, database: Path) -> None:
-        self._next, self._turn = (os.open(f"{database}.{name}", os.O_RDWR | os.O_CREAT, 0o644) for name in ("next", "turn"))
+        self._next, self._turn = (
+            os.open(f"{database}.{name}", os.O_RDWR | os.O_CREAT, 0o644) for name in ("next", "turn")
+        )
 
     def try_enter(self) -> bool:
         """Enters if nobody is inside or waiting."""

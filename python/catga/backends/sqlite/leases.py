@@ -14,17 +14,26 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def claim(self, connection: sqlite3.Connection, scope: str, owner: str, parts: int, ttl: float, before: float) -> Share:
+    def claim(
+        self, connection: sqlite3.Connection, scope: str, owner: str, parts: int, ttl: float, before: float
+    ) -> Share:
         """Renews what this owner has, takes what is free or expired up to its share."""
         now = self._clock.wall_ms()
         expires = now + int(ttl * 1000)
         connection.execute("delete from catga_members where scope = ? and expires_ms <= ?", (scope, now))
         connection.execute("insert or replace into catga_members values (?, ?, ?)", (scope, owner, expires))
         (members,) = connection.execute("select count(*) from catga_members where scope = ?", (scope,)).fetchone()
-        connection.executemany("insert or ignore into catga_leases (scope, part, epoch, expires_ms) values (?, ?, 0, 0)", [(scope, part) for part in range(parts)])
+        connection.executemany(
+            "insert or ignore into catga_leases (scope, part, epoch, expires_ms) values (?, ?, 0, 0)",
+            [(scope, part) for part in range(parts)],
+        )
         share = -(-parts // members)
-        mine = connection.execute("select part, epoch, crashes from catga_leases where scope = ? and owner = ?", (scope, owner)).fetchall()
-        connection.execute("update catga_leases set expires_ms = ? where scope = ? and owner = ?", (expires, scope, owner))
+        mine = connection.execute(
+            "select part, epoch, crashes from catga_leases where scope = ? and owner = ?", (scope, owner)
+        ).fetchall()
+        connection.execute(
+            "update catga_leases set expires_ms = ? where scope = ? and owner = ?", (expires, scope, owner)
+        )
         until = before + ttl
         leases = [Lease(scope, part, epoch, until, crashes) for part, epoch, crashes in mine]
         free = connection.execute(
@@ -59,12 +68,16 @@ class Leases:
 
     def holds(self, connection: sqlite3.Connection, lease: Lease) -> bool:
         """Whether nobody has claimed the part since."""
-        row = connection.execute("select epoch from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)).fetchone()
+        row = connection.execute(
+            "select epoch from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)
+        ).fetchone()
         return row is not None and row[0] == lease.epoch
 
     def alone(self, connection: sqlite3.Connection, lease: Lease, token: int) -> int:
         """Counts a claim on one delivery alone; a message that kills its process is told from its neighbours by it."""
-        alone, claims = connection.execute("select alone, alone_claims from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)).fetchone()
+        alone, claims = connection.execute(
+            "select alone, alone_claims from catga_leases where scope = ? and part = ?", (lease.scope, lease.part)
+        ).fetchone()
         before = claims if alone == token else 0
         connection.execute(
             "update catga_leases set alone = ?, alone_claims = ? where scope = ? and part = ? and epoch = ?",

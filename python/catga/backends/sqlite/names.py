@@ -19,7 +19,7 @@ class Names:
     """What this process knows of `catga_names`; numbers never change, so that a cached one stays true."""
 
     def __init__(self) -> None:
-        self.numbers = Numbers()
+        self.numbers: Numbers = Numbers()
         self._texts: dict[int, str] = {}
 
     def number(self, name: str) -> int:
@@ -38,7 +38,9 @@ class Names:
 
     def learn(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
         """Gives numbers to new names, inside the connection's transaction."""
-        connection.executemany("insert or ignore into catga_names (name) values (?)", [(name,) for name in sorted(names)])
+        connection.executemany(
+            "insert or ignore into catga_names (name) values (?)", [(name,) for name in sorted(names)]
+        )
 
     def rename(self, connection: sqlite3.Connection, aliases: Mapping[str, str]) -> None:
         """What an old name has becomes the new one's: `aliases` maps old names to new ones."""

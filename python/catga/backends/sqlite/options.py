@@ -28,14 +28,22 @@ class SqliteOptions(msgspec.Struct, frozen=True):
         parts = urlsplit(url)
         path = unquote(parts.path).removeprefix("/") if not parts.path.startswith("//") else unquote(parts.path)[1:]
         if parts.netloc or not path:
-            raise ConfigurationError(f"{url!r} names no file", fix="write sqlite:///relative.db or sqlite:////absolute/path.db")
+            raise ConfigurationError(
+                f"{url!r} names no file", fix="write sqlite:///relative.db or sqlite:////absolute/path.db"
+            )
         given = dict(parse_qsl(parts.query))
         if "synchronous" in given:
             given["synchronous"] = given["synchronous"].upper()
         try:
-            return msgspec.convert({**given, "path": path}, cls, strict=False) if not given.keys() - set(cls.__struct_fields__) else _unknown(given, cls)
+            return (
+                msgspec.convert({**given, "path": path}, cls, strict=False)
+                if not given.keys() - set(cls.__struct_fields__)
+                else _unknown(given, cls)
+            )
         except msgspec.ValidationError as error:
-            raise ConfigurationError(f"{url!r} has a wrong option", why=str(error), fix=f"known are: {', '.join(cls.__struct_fields__[1:])}") from error
+            raise ConfigurationError(
+                f"{url!r} has a wrong option", why=str(error), fix=f"known are: {', '.join(cls.__struct_fields__[1:])}"
+            ) from error
 
     @property
     def absolute(self) -> Path:
@@ -45,4 +53,6 @@ class SqliteOptions(msgspec.Struct, frozen=True):
 
 def _unknown(given: dict[str, str], cls: type[SqliteOptions]) -> SqliteOptions:
     unknown = ", ".join(sorted(given.keys() - set(cls.__struct_fields__)))
-    raise ConfigurationError(f"unknown SQLite option: {unknown}", fix=f"known are: {', '.join(cls.__struct_fields__[1:])}")
+    raise ConfigurationError(
+        f"unknown SQLite option: {unknown}", fix=f"known are: {', '.join(cls.__struct_fields__[1:])}"
+    )

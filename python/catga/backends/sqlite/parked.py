@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from catga.backends.sqlite.names import Names
 from catga.ports.store import Parked, ParkedState
@@ -9,7 +10,9 @@ from catga.ports.store import Parked, ParkedState
 _COLUMNS = "handler, id, channel, part, key, state, due_ms, frame, claims, failures, reason, history, place"
 
 
-def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int) -> list[Parked]:
+def due_rows(
+    connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int], now_ms: int, most: int
+) -> list[Parked]:
     """Retries and schedules whose time has come."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = [
@@ -23,9 +26,11 @@ def due_rows(connection: sqlite3.Connection, names: Names, channel: str, parts: 
     return [_parked(connection, names, row) for row in rows]
 
 
-def followers(connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int) -> list[Parked]:
+def followers(
+    connection: sqlite3.Connection, names: Names, channel: str, part: int, handler: str, key: bytes, most: int
+) -> list[Parked]:
     """The blocked rows at the front of a key's queue; dead letters that do not block are passed over."""
-    found = []
+    found: list[Parked] = []
     for row in connection.execute(
         f"select {_COLUMNS} from catga_parked where handler = ? and channel = ? and part = ? and key = ? order by place limit ?",
         (names.number(handler), names.number(channel), part, key, most),
@@ -38,7 +43,9 @@ def followers(connection: sqlite3.Connection, names: Names, channel: str, part: 
     return found
 
 
-def waiting_keys(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[tuple[str, bytes, int]]:
+def waiting_keys(
+    connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]
+) -> list[tuple[str, bytes, int]]:
     """Keys that later messages must wait behind."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = connection.execute(
@@ -56,7 +63,9 @@ def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handle
     if handler is not None and names.unknown([handler]):
         return []
     only = "" if handler is None else f"and handler = {names.number(handler):d}"
-    rows = connection.execute(f"select {_COLUMNS} from catga_parked where state = 'dead' {only} order by place desc limit ?", (most,)).fetchall()
+    rows = connection.execute(
+        f"select {_COLUMNS} from catga_parked where state = 'dead' {only} order by place desc limit ?", (most,)
+    ).fetchall()
     return [_parked(connection, names, row) for row in rows]
 
 
@@ -75,6 +84,20 @@ def pending(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _parked(connection: sqlite3.Connection, names: Names, row: tuple[object, ...]) -> Parked:
+def _parked(connection: sqlite3.Connection, names: Names, row: tuple[Any, ...]) -> Parked:
     handler, id, channel, part, key, state, due, frame, claims, failures, reason, history, place = row
-    return Parked(names.text(connection, handler), id, names.text(connection, channel), part, key, ParkedState(state), due, frame, claims, failures, reason, history, place)  # type: ignore[arg-type]
+    return Parked(
+        names.text(connection, handler),
+        id,
+        names.text(connection, channel),
+        part,
+        key,
+        ParkedState(state),
+        due,
+        frame,
+        claims,
+        failures,
+        reason,
+        history,
+        place,
+    )

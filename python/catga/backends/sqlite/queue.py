@@ -24,7 +24,9 @@ class SqliteTransport:
 
     def __init__(self, store: "SqliteStore") -> None:
         self._store = store
-        self.capabilities = Capabilities(accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id)
+        self.capabilities: Capabilities = Capabilities(
+            accepts_durably=True, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id
+        )
 
     async def open(self) -> None:
         """Opens the file, if the app's store has not."""
@@ -38,8 +40,13 @@ class SqliteTransport:
         """All of it in one commit."""
         await self._store.declare([message.channel for message in batch])
         number = self._store.names.number
-        rows = [(number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in batch]
-        await self._store.write(lambda connection: insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", rows))
+        rows = [
+            (number(m.channel), m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame)
+            for m in batch
+        ]
+        await self._store.write(
+            lambda connection: insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", rows)
+        )
         self._store.bell.ring()
         return [Sent.ACCEPTED] * len(batch)
 
@@ -119,8 +126,14 @@ class SqliteConsumer:
         done = [token for token, how in items if how is not Settle.RELEASE]
 
         def end(connection: sqlite3.Connection) -> list[Settled]:
-            epochs = dict(connection.execute("select part, epoch from catga_leases where scope = ?", (self._channel,)).fetchall())
-            fresh = {token for token, _ in items if token in self._out and epochs.get(self._out[token][0]) == self._out[token][1]}
+            epochs = dict(
+                connection.execute("select part, epoch from catga_leases where scope = ?", (self._channel,)).fetchall()
+            )
+            fresh = {
+                token
+                for token, _ in items
+                if token in self._out and epochs.get(self._out[token][0]) == self._out[token][1]
+            }
             delete_rows(connection, "delete from catga_queue where seq in", [token for token in done if token in fresh])
             return [Settled.OK if token in fresh else Settled.STALE for token, _ in items]
 
@@ -166,7 +179,11 @@ class SqliteConsumer:
 
         def look(connection: sqlite3.Connection) -> list[tuple[int, list[Any], list[Any]]]:
             return [
-                (part, connection.execute(_EXPRESS, (channel, part, after, max(1, room // 2))).fetchall(), connection.execute(_ORDERED, (channel, part, after, room)).fetchall())
+                (
+                    part,
+                    connection.execute(_EXPRESS, (channel, part, after, max(1, room // 2))).fetchall(),
+                    connection.execute(_ORDERED, (channel, part, after, room)).fetchall(),
+                )
                 for part, after, room in asks
             ]
 
@@ -240,7 +257,9 @@ class SqliteConsumer:
 
     def _past_suspects(self, part: int) -> bool:
         last = self._suspects.get(part, 0)
-        return self._read.get(part, 0) >= last and not any(owner == part and token <= last for token, (owner, _) in self._out.items())
+        return self._read.get(part, 0) >= last and not any(
+            owner == part and token <= last for token, (owner, _) in self._out.items()
+        )
 
     def _end(self, part: int) -> None:
         for token in [token for token, (owner, _) in self._out.items() if owner == part]:

@@ -38,6 +38,8 @@ MIGRATIONS = {
         primary key (scope, part)
     ) without rowid;
     create table catga_members (scope text not null, owner text not null, expires_ms integer not null, primary key (scope, owner)) without rowid;
+    create table catga_places (last integer not null);
+    insert into catga_places values (0);
     create table catga_schema (version integer not null);
     insert into catga_schema values (1);
     """,

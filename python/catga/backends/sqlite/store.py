@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.database import Database, delete_rows
@@ -31,10 +31,10 @@ class SqliteStore:
     def __init__(self, options: SqliteOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.store_id = f"sqlite:{options.absolute}"
-        self.database = Database(options)
-        self.names = Names()
-        self.bell = Bell(clock)
+        self.store_id: str = f"sqlite:{options.absolute}"
+        self.database: Database = Database(options)
+        self.names: Names = Names()
+        self.bell: Bell = Bell(clock)
         self._writes = Writes(self.database, self.names)
         self._leases = Leases(clock)
         self._turn = asyncio.Lock()
@@ -84,7 +84,9 @@ class SqliteStore:
         """Runs writing work of our own in a transaction of its own."""
         return await self._apart(self._write(work))
 
-    async def exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
+    async def exclusive(
+        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]
+    ) -> tuple[Any, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
         return await self._apart(self._exclusive(work, unit_of))
@@ -104,12 +106,17 @@ class SqliteStore:
     async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """See the port."""
         await self.declare([handler])
-        rows = await self.fetch("select state, reply from catga_marks where day = ? and handler = ? and id = ?", (day, self.names.number(handler), id))
+        rows = await self.fetch(
+            "select state, reply from catga_marks where day = ? and handler = ? and id = ?",
+            (day, self.names.number(handler), id),
+        )
         return Mark(day, handler, id, MarkState(rows[0][0]), rows[0][1]) if rows else None
 
     async def forget(self, before_day: int) -> int:
         """Drops the marks of days before this one."""
-        return await self.write(lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount)
+        return await self.write(
+            lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount
+        )
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -139,7 +146,10 @@ class SqliteStore:
 
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """In the order of their commits: SQLite has one writer, and numbers are given inside its transaction."""
-        rows = await self.fetch("select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?", (lease.part, most))
+        rows = await self.fetch(
+            "select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?",
+            (lease.part, most),
+        )
         return [Outgoing(*row) for row in rows]
 
     async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
@@ -157,11 +167,15 @@ class SqliteStore:
 
     async def due(self, channel: str, parts: Sequence[int], now_ms: int, most: int) -> Sequence[Parked]:
         """See the port."""
-        return self.database.read_here(lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most))
+        return self.database.read_here(
+            lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most)
+        )
 
     async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
         """See the port."""
-        return self.database.read_here(lambda connection: followers(connection, self.names, channel, part, handler, key, most))
+        return self.database.read_here(
+            lambda connection: followers(connection, self.names, channel, part, handler, key, most)
+        )
 
     async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
         """See the port."""
@@ -183,7 +197,7 @@ class SqliteStore:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _apart(self, work: Any) -> Any:
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -233,9 +247,16 @@ class SqliteStore:
             (outcome,) = await self._transaction([unit])
         except GroupLost:
             why = "it ended the transaction it shares with others (OR ROLLBACK, RAISE(ROLLBACK) or the like)"
-            return Outcome(Commit.FAILED, ForbiddenStatement("a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"))
+            return Outcome(
+                Commit.FAILED,
+                ForbiddenStatement(
+                    "a statement of the handler ended the commit", why=why, fix="use OR ABORT, or RAISE(ABORT)"
+                ),
+            )
         except sqlite3.IntegrityError as error:
-            return Outcome(Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements)))
+            return Outcome(
+                Commit.FAILED, statement_error(error, "; ".join(statement.sql for statement in unit.statements))
+            )
         return outcome
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -252,7 +273,9 @@ class SqliteStore:
             await self.database.commit()
             return result
 
-    async def _exclusive(self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]) -> tuple[Any, Unit, Outcome]:
+    async def _exclusive(
+        self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]
+    ) -> tuple[Any, Unit, Outcome]:
         async with self._turn:
             await self.database.begin()
             try:
@@ -262,7 +285,12 @@ class SqliteStore:
                         result = await work(Connection(self.database.writer))
                 except TimeoutError as error:
                     what = f"a handler held the store's write lock for more than {self.options.hold} s"
-                    raise HoldLimitExceeded(what, where=self.database.path, why="every other writer waits for it", fix="do slow work before the Connection is used, or write through Transaction") from error
+                    raise HoldLimitExceeded(
+                        what,
+                        where=self.database.path,
+                        why="every other writer waits for it",
+                        fix="do slow work before the Connection is used, or write through Transaction",
+                    ) from error
                 finally:
                     self.database.guarded = False
                 unit = unit_of(result)
@@ -306,5 +334,3 @@ def _names_of(units: Sequence[Unit]) -> Iterable[str]:
             yield parked.channel
         for handler, _ in unit.unpark:
             yield handler
-
-

@@ -13,7 +13,14 @@ from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
 from catga.transaction import Statement
 
 _DUPLICATE = Outcome(Commit.DUPLICATE)
-_STALE = Outcome(Commit.STALE, StaleLease("the part was taken over by another instance", why="its lease had run out", fix="nothing: the new holder does this work"))
+_STALE = Outcome(
+    Commit.STALE,
+    StaleLease(
+        "the part was taken over by another instance",
+        why="its lease had run out",
+        fix="nothing: the new holder does this work",
+    ),
+)
 
 _SAVE, _RELEASE, _UNDO = "savepoint catga /* catga */", "release catga /* catga */", "rollback to catga /* catga */"
 
@@ -82,7 +89,12 @@ class Writes:
             connection.execute(_SAVE)
             try:
                 for handler, id in unit.unpark:
-                    if connection.execute("delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)).rowcount != 1:
+                    if (
+                        connection.execute(
+                            "delete from catga_parked where handler = ? and id = ?", (self._names.number(handler), id)
+                        ).rowcount
+                        != 1
+                    ):
                         connection.execute(_UNDO)
                         connection.execute(_RELEASE)
                         return _DUPLICATE
@@ -115,7 +127,9 @@ class Writes:
                     return statement_error(sqlite3.ProgrammingError(str(error)), statement.sql)
                 if statement.expect is not None and touched != statement.expect:
                     fix = "nothing: the handler is run again on what is there now"
-                    return Conflict(f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix)
+                    return Conflict(
+                        f"{touched} rows were touched, {statement.expect} expected", where=statement.sql, fix=fix
+                    )
             return None
         finally:
             self._database.guarded = False
@@ -123,14 +137,19 @@ class Writes:
     def _failure(self, error: sqlite3.Error, statement: Statement) -> Exception:
         if "not authorized" in str(error) or "prohibited" in str(error):
             why = "it would end, nest or escape the commit that this handler shares with others, or write Catga's own tables"
-            return ForbiddenStatement("this statement is not allowed in a handler", where=statement.sql, why=why, fix="leave transactions to Catga; ask for a `Connection` to hold one of your own")
+            return ForbiddenStatement(
+                "this statement is not allowed in a handler",
+                where=statement.sql,
+                why=why,
+                fix="leave transactions to Catga; ask for a `Connection` to hold one of your own",
+            )
         whole = store_error(error, self._database.path)
         if whole is not None:
             raise whole from error
         return statement_error(error, statement.sql)
 
     def _stale(self, leases: set[Lease]) -> set[Lease]:
-        found = {}
+        found: dict[tuple[str, int], int] = {}
         for scope in {lease.scope for lease in leases}:
             rows = self._database.writer.execute("select part, epoch from catga_leases where scope = ?", (scope,))
             found |= {(scope, part): epoch for part, epoch in rows}
@@ -144,7 +163,8 @@ class Writes:
 
     def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
         number = self._names.numbers
-        marks, replaced = [], []
+        marks: list[Sequence[object]] = []
+        replaced: list[Sequence[object]] = []
         for unit in units:
             for mark in unit.marks:
                 row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
@@ -153,27 +173,53 @@ class Writes:
         insert_rows(connection, "insert or replace into catga_marks", replaced)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
-            queued = [(number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame) for m in published]
+            queued = [
+                (number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame)
+                for m in published
+            ]
             insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
         else:
             sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
             insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
         parked = [row for unit in units for row in unit.park]
         if parked:
-            (place,) = connection.execute("select coalesce(max(place), 0) from catga_parked").fetchone()
+            connection.execute("update catga_places set last = last + ?", (len(parked),))
+            (last,) = connection.execute("select last from catga_places").fetchone()
+            place = last - len(parked)
             rows = [
-                (number[p.handler], p.id, number[p.channel], p.part, p.key, p.state.value, p.due_ms, p.frame, p.claims, p.failures, p.reason, p.history, p.order or place + n)
+                (
+                    number[p.handler],
+                    p.id,
+                    number[p.channel],
+                    p.part,
+                    p.key,
+                    p.state.value,
+                    p.due_ms,
+                    p.frame,
+                    p.claims,
+                    p.failures,
+                    p.reason,
+                    p.history,
+                    p.order or place + n,
+                )
                 for n, p in enumerate(parked, 1)
             ]
             insert_rows(connection, "insert or replace into catga_parked", rows)
-        delete_rows(connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle])
+        delete_rows(
+            connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle]
+        )
 
 
-def find_marks(connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]) -> set[tuple[int, int, bytes]]:
+def find_marks(
+    connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]
+) -> set[tuple[int, int, bytes]]:
     """Those (day, handler, id) that have a mark."""
     return {
         (day, handler, id)
         for (day, handler), ids in groups.items()
         for chunk in chunks(ids)
-        for (id,) in connection.execute(f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})", (day, handler, *chunk))
+        for (id,) in connection.execute(
+            f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})",
+            (day, handler, *chunk),
+        )
     }

@@ -58,7 +58,7 @@ class Idempotency:
         return by_id if self._key is None else once
 
 
-def _once(inner: Call, key_of: Callable[[Any], Hashable | None] | None, size: int, ttl: float) -> Call:  # noqa: C901 - parts would be calls for each message
+def _once(inner: Call, key_of: Callable[[Any], Hashable | None] | None, size: int, ttl: float) -> Call:
     # Two generations: a full young one becomes the old one, and the old one is forgotten. An ordered dict that
     # drives out its oldest with each new reply costs three times as much.
     young: dict[Hashable, tuple[float, Any]] = {}

@@ -56,14 +56,14 @@ class Metrics:
 
         return call
 
-    def histogram(self, id: str) -> _core.Histogram:  # noqa: A002 - a handler's id, as everywhere
+    def histogram(self, id: str) -> _core.Histogram:
         """The times of one handler in nanoseconds, to be merged or exported."""
         return self._handlers[id][0]
 
     def statistics(self) -> dict[str, dict[str, float]]:
         """By handler id: how many were `handled`, `failed` and `cancelled` (both are also handled), and seconds: the
         `total`, the quantiles `p50` and `p99`, the `highest`."""
-        return {id: _figures(*figures) for id, figures in self._handlers.items()}  # noqa: A001
+        return {id: _figures(*figures) for id, figures in self._handlers.items()}
 
 
 def _figures(took: _core.Histogram, outcomes: _core.Counters) -> dict[str, float]:
