@@ -122,7 +122,7 @@ async def send_rows() -> AsyncIterator[Sequence[Row]]:
     making = app_with({Publishing: creating, Happened: heard})
     async with app, making:
         rows = [
-            Row("await table[type(m)](m)", looking_up({Plain: plain}, Plain(1)), COUNT),
+            Row("a dict by type, awaited", looking_up({Plain: plain}, Plain(1)), COUNT),
             Row("catga send", sending(app.send, Plain(1)), COUNT),
             Row("catga send, Context", sending(app.send, WithContext(1)), COUNT),
             Row("catga send, Context, publish", sending(app.send, Publishing(1)), COUNT),

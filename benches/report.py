@@ -51,7 +51,7 @@ def head() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
         "build flags": " ".join(flags) or "(none)",
         "optimised": sysconfig.get_config_var("OPT") or "",
-        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}",
         "load": f"{os.getloadavg()[0]:.1f} at the start",
         "peers": ", ".join(f"{name} {version(name)}" for name in PEERS),
     }
