@@ -94,7 +94,7 @@ def foreign_rows() -> list[Row]:
 
 
 GROUPS = [
-    Group("one million queued messages", fixed(memory_rows), unit="MiB", loops=("uvloop",)),
-    Group("import", fixed(import_rows), unit="ms", loops=("uvloop",), rounds=11),
+    Group("one million queued messages", fixed(memory_rows), unit="MiB", loops=("uvloop",), rounds=7),
+    Group("import", fixed(import_rows), unit="ms", loops=("uvloop",), rounds=15),
     Group("foreign modules imported", fixed(foreign_rows), unit="modules", loops=("uvloop",), rounds=1),
 ]

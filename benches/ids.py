@@ -11,7 +11,7 @@ from benches.runner import Group, Row, fixed
 from catga._core import Ids, Snowflake
 from catga.clock import SystemClock
 
-COUNT = 50_000
+COUNT = 10_000
 
 
 def repeated(make: Callable[[], Any]) -> Callable[[int], None]:
@@ -70,4 +70,4 @@ def rows() -> list[Row]:
     ]
 
 
-GROUPS = [Group("ids", fixed(rows), loops=("uvloop",), rounds=15)]
+GROUPS = [Group("ids", fixed(rows), loops=("uvloop",), rounds=101)]

@@ -8,7 +8,7 @@ from tests.property.models import histogram as model
 from benches.runner import Group, Row, fixed
 from catga import _core
 
-COUNT = 50_000
+COUNT = 10_000
 VALUES = [number * number % 100_003 for number in range(1000)]
 
 

@@ -11,14 +11,11 @@ import tenacity
 from aiobreaker import CircuitBreaker
 from aiolimiter import AsyncLimiter
 
-from benches.mediator import app_with, sending
+from benches.mediator import COUNT, ROUNDS, app_with, sending
 from benches.peers import cqrs_mediator, cqrs_stacked
 from benches.runner import Group, Row
 from catga import Command, Context
 from catga.middleware import Idempotency, Logging, Metrics, Retry, Timeout, Tracing, Validation
-
-COUNT = 10_000
-ROUNDS = 21
 
 
 class Order(Command[int]):

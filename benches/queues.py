@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from benches.runner import Group, Row, fixed
 from catga._core import Lanes
 
-COUNT = 51_200
+COUNT = 12_800
 BATCH = 64
 DEPTH = 1_000
 NOW = 0

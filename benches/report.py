@@ -51,7 +51,7 @@ def head() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
         "build flags": " ".join(flags) or "(none)",
         "optimised": sysconfig.get_config_var("OPT") or "",
-        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}",
         "load": f"{os.getloadavg()[0]:.1f} at the start",
         "peers": ", ".join(f"{name} {version(name)}" for name in PEERS),
     }
@@ -122,9 +122,14 @@ that of the best rounds, on uvloop where there is a choice.
 
 
 def save(run: Run, path: Path) -> None:
-    """As JSON."""
+    """As JSON, a row a line, so that two runs can be compared by eye."""
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    parts = msgspec.json.decode(msgspec.json.encode(run), type=dict[str, msgspec.Raw])
+    lines = [f'"head": {bytes(parts["head"]).decode()}']
+    for name in ("rows", "bars"):
+        items = msgspec.json.decode(parts[name], type=list[msgspec.Raw])
+        lines.append(f'"{name}": [\n' + ",\n".join(bytes(item).decode() for item in items) + "\n]")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def load(path: Path) -> Run:

@@ -17,7 +17,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 BOTH = ("asyncio", "uvloop")
-ROUNDS = 9
+ROUNDS = 41
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -131,7 +131,10 @@ def measure(group: Group, loop: str, rounds: int | None = None) -> list[Measured
                 for row in rows:
                     figures[row.name].append(await once(row))
             gc.unfreeze()
-            return [Measured(group.name, loop, name, group.unit, found) for name, found in figures.items()]
+            return [
+                Measured(group.name, loop, name, group.unit, [float(f"{figure:.5g}") for figure in found])
+                for name, found in figures.items()
+            ]
 
     with asyncio.Runner(loop_factory=LOOPS.get(loop)) as runner:
         return runner.run(run())

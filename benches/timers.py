@@ -147,12 +147,12 @@ def _nothing() -> None:
 
 def fired_rows() -> list[Row]:
     """ns for one timer put in and fired."""
-    return [
-        Row("catga Timers", by_our_timers),
-        Row("catga Wheel alone", by_the_wheel),
-        Row("loop.call_at", by_the_loop),
-        Row("heapq", by_heapq),
-    ]
+    return [Row("catga Timers", by_our_timers), Row("loop.call_at", by_the_loop)]
+
+
+def alone_rows() -> list[Row]:
+    """The same without loop, clock and callback."""
+    return [Row("catga Wheel", by_the_wheel), Row("heapq", by_heapq)]
 
 
 def gap_rows() -> list[Row]:
@@ -162,5 +162,6 @@ def gap_rows() -> list[Row]:
 
 GROUPS = [
     Group("one million timers, put in and fired", fixed(fired_rows), rounds=7),
+    Group("one million deadlines, in and out", fixed(alone_rows), loops=("uvloop",), rounds=7),
     Group("half of a million timers cancelled, longest gap", fixed(gap_rows), unit="ms", rounds=7),
 ]

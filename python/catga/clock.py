@@ -34,8 +34,11 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time and the running loop's timer."""
 
-    wall_ms: "staticmethod[[], int]" = staticmethod(lambda: time.time_ns() // 1_000_000)
     monotonic: "staticmethod[[], float]" = staticmethod(time.monotonic)
+
+    def wall_ms(self) -> int:
+        """By the system's clock, which may be set."""
+        return time.time_ns() // 1_000_000
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Through `loop.call_later`: loops need not share our monotonic origin."""

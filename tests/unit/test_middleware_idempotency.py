@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from catga import Catga, Command, Context, Err, Event, Ok, Result
+from catga import Batch, Catga, Command, Context, Err, Event, Ok, Result
 from catga.clock import SystemClock
 from catga.errors import ConfigurationError
+from catga.mediator.handlers import Handler
 from catga.middleware import Idempotency
 
 
@@ -18,6 +19,16 @@ class Charge(Command[int]):
 
 class Charged(Event):
     order: str
+
+
+def handler_of(batch: Batch | None = None) -> Handler:
+    app = Catga("shop")
+
+    async def charge(messages: Any) -> None: ...
+
+    app.handler(Charge, batch=batch)(charge)  # type: ignore[call-overload]
+    ((handler, _),) = app.registrations()
+    return handler
 
 
 def by_order(charge: Charge) -> str | None:
@@ -103,7 +114,7 @@ def test_without_a_key_function_the_messages_id_is_the_key() -> None:
     app = Catga("shop")
 
     async def main() -> None:
-        call = layer.compose(inner, None)  # type: ignore[arg-type]
+        call = layer.compose(inner, handler_of())
         assert [await call(0, Context(app, _id=id)) for id in (b"a", b"a", b"b", None, None)] == [1, 1, 2, 3, 4]
 
     asyncio.run(main())
@@ -272,7 +283,7 @@ def test_what_is_asked_for_again_and_again_does_not_make_it_grow() -> None:
         return 0
 
     async def main() -> None:
-        call = Idempotency(lambda message: message, size=size).compose(inner, None)  # type: ignore[arg-type]
+        call = Idempotency(lambda message: message, size=size).compose(inner, handler_of())
         ctx = Context(Catga("shop"))
         for start in range(0, 200, size - 1):
             for new in range(start, start + size - 1):
@@ -331,7 +342,7 @@ def test_a_message_from_a_store_passes_through() -> None:
     async def main() -> None:
         ctx = Context(Catga("shop"), _envelope=object(), _id=b"a")  # type: ignore[arg-type]
         for layer in (Idempotency(), Idempotency(lambda _: "a")):
-            call = layer.compose(inner, None)  # type: ignore[arg-type]
+            call = layer.compose(inner, handler_of())
             await call(0, ctx)
             await call(0, ctx)
 
@@ -348,11 +359,19 @@ def test_a_reply_whose_publications_a_store_has_yet_to_commit_is_not_kept() -> N
     handled: list[int] = []
 
     async def main() -> None:
-        call = Idempotency(lambda _: "a").compose(inner, None)  # type: ignore[arg-type]
+        call = Idempotency(lambda _: "a").compose(inner, handler_of())
         app = Catga("shop", store="sqlite:///never-opened.db")
         assert [await call(0, Context(app)) for _ in range(2)] == [1, 2]
 
     asyncio.run(main())
+
+
+def test_around_a_batch_handler_it_is_not_there() -> None:
+    """The list has no key: the store knows each of its messages."""
+
+    async def inner(message: Any, ctx: Context) -> None: ...
+
+    assert Idempotency(by_order).compose(inner, handler_of(Batch())) is inner
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"ttl": 0}, {"ttl": float("nan")}])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catga import Catga, Command, Context
+from catga import Batch, Catga, Command, Context
 from catga.errors import ValidationFailed
 from catga.mediator.builtin.checks import quick_check, struct_problem
 from catga.middleware import Validation
@@ -224,6 +224,23 @@ def test_in_an_app_a_wrong_message_never_reaches_its_handler() -> None:
 
     asyncio.run(main())
     assert len(handled) == 1
+
+
+def test_a_batch_is_checked_message_by_message() -> None:
+    app = Catga("shop")
+
+    @app.handler(Order, batch=Batch())
+    async def orders(messages: list[Order]) -> None: ...
+
+    async def inner(messages: Any, ctx: Context) -> int:
+        return len(messages)
+
+    ((handler, _),) = app.registrations()
+    call = Validation().compose(inner, handler)
+    right, wrong = Order("ann", []), Order("bob", [1])  # type: ignore[list-item]
+    assert asyncio.run(call([right, right], Context(app))) == 2
+    with pytest.raises(ValidationFailed, match=r"Order.lines\[0\] holds a int"):
+        asyncio.run(call([right, wrong], Context(app)))
 
 
 def test_it_raises_where_it_is_awaited() -> None:

@@ -50,6 +50,9 @@ class Idempotency:
 
     def compose(self, inner: Call, handler: Handler) -> Call:
         """The layer for one handler; what it remembers is gone when the app stops."""
+        if handler.batch is not None:
+            # A list of messages from a store, which knows each of them.
+            return inner
         once = _once(inner, self._key, self._size, self._ttl)
 
         def by_id(message: Any, ctx: Context) -> Coroutine[Any, Any, Any]:

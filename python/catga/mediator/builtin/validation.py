@@ -38,7 +38,7 @@ class Validation:
     """
 
     def compose(self, inner: Call, handler: Handler) -> Call:
-        """The layer for one handler; none where nothing can be wrong."""
+        """The layer for one handler; a batch handler's list is checked message by message."""
         check = quick_check(handler.message)
 
         def call(message: Any, ctx: Context) -> Coroutine[Any, Any, Any]:
@@ -46,7 +46,13 @@ class Validation:
                 return inner(message, ctx)
             return _fail(handler, problem)
 
-        return call
+        def call_batch(messages: list[Any], ctx: Context) -> Coroutine[Any, Any, Any]:
+            for message in messages:
+                if not check(message) and (problem := struct_problem(message)) is not None:
+                    return _fail(handler, problem)
+            return inner(messages, ctx)
+
+        return call if handler.batch is None else call_batch
 
 
 async def _fail(handler: Handler, problem: Problem) -> Any:
