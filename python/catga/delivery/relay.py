@@ -10,7 +10,7 @@ from catga.ports.messages import PARTS, Lease, Outgoing
 from catga.ports.store import Store
 from catga.ports.transport import Sent, Transport
 
-log = logging.getLogger("catga.relay")
+log: logging.Logger = logging.getLogger("catga.relay")
 
 SCOPE = "@relay"
 MOST = 500

@@ -21,13 +21,13 @@ class Held:
     __slots__ = ("lease", "out", "read", "suspects", "wanted")
 
     def __init__(self, lease: Lease, suspects: dict[int, Row]) -> None:
-        self.lease = lease
-        self.suspects = suspects
+        self.lease: Lease = lease
+        self.suspects: dict[int, Row] = suspects
         """What its crashed holders may have had out."""
-        self.read = 0
+        self.read: int = 0
         """The place behind which nothing was read in order yet."""
         self.out: dict[int, Row] = {}
-        self.wanted = False
+        self.wanted: bool = False
         """Another instance is short of parts: this one is worked off and given back."""
 
     def past_suspects(self) -> bool:

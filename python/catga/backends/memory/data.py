@@ -46,9 +46,9 @@ class Data:
     a commit one step."""
 
     def __init__(self, store_id: str = "") -> None:
-        self.store_id = store_id or f"memory:{id(self):x}"
-        self.leases = Leases()
-        self.parked = ParkedRows()
+        self.store_id: str = store_id or f"memory:{id(self):x}"
+        self.leases: Leases = Leases()
+        self.parked: ParkedRows = ParkedRows()
         self.bells: set[Bell] = set()
         self._marks: dict[tuple[int, str], dict[bytes, Mark]] = {}
         self._queues: dict[tuple[str, int], Queue] = {}

@@ -13,15 +13,15 @@ class Part:
 
     def __init__(self) -> None:
         self.owner: str | None = None
-        self.epoch = 0
-        self.expires = 0.0
+        self.epoch: int = 0
+        self.expires: float = 0.0
         self.forget()
 
     def forget(self) -> None:
         """Whoever crashed before no longer counts."""
-        self.crashes = 0
+        self.crashes: int = 0
         self.alone: int | None = None
-        self.alone_claims = 0
+        self.alone_claims: int = 0
 
 
 class Leases:

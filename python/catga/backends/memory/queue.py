@@ -13,7 +13,7 @@ class MemoryTransport:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.capabilities = Capabilities(
+        self.capabilities: Capabilities = Capabilities(
             accepts_durably=False, ordered_parts=True, max_bytes=512 * 1024 * 1024, store_id=store.store_id
         )
 

@@ -13,10 +13,10 @@ class Row:
     __slots__ = ("gone", "message", "number", "place")
 
     def __init__(self, number: int, message: Outgoing) -> None:
-        self.number = number
-        self.place = 0
-        self.message = message
-        self.gone = False
+        self.number: int = number
+        self.place: int = 0
+        self.message: Outgoing = message
+        self.gone: bool = False
 
 
 class Line:
@@ -56,7 +56,7 @@ class Queue:
     """One part of a channel: all its rows in order, and the unkeyed urgent ones again by priority."""
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.line: Line = Line()
         self._express: dict[int, Line] = {}
 
     def append(self, row: Row, urgent: int | None) -> None:

@@ -31,9 +31,9 @@ class MemoryStore:
     def __init__(self, options: MemoryOptions, clock: Clock, hold: Hold | None = None) -> None:
         self.options = options
         self.clock = clock
-        self.data = shared(options.name) if options.name else Data()
-        self.store_id = self.data.store_id
-        self.bell = Bell(clock)
+        self.data: Data = shared(options.name) if options.name else Data()
+        self.store_id: str = self.data.store_id
+        self.bell: Bell = Bell(clock)
         self.hold = hold
         self._queued = False
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -13,7 +13,7 @@ from catga.errors import ConfigurationError
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
 
-log = logging.getLogger("catga.tracing")
+log: logging.Logger = logging.getLogger("catga.tracing")
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -71,7 +71,7 @@ class Closing(Protocol):
 class Conformance:
     """The base of the suites. `async` tests of a subclass run on a loop of their own."""
 
-    lease_ttl = 10.0
+    lease_ttl: float = 10.0
     """Seconds; a suite whose clock really waits makes it short."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
