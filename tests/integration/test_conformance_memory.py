@@ -20,7 +20,7 @@ from catga.testing.conformance import (
     Stores,
     TransportConformance,
 )
-from catga.testing.conformance.transport import Crew
+from catga.testing.conformance.crew import Crew
 
 _names = itertools.count()
 

@@ -123,8 +123,8 @@ class Store(Protocol):
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """All units in one commit, in order, each as its own savepoint, epochs checked inside.
 
-        Raising `OutcomeUnknown` means that they may or may not have been written; any other error that none was.
-        Cancelling the caller does not stop a commit that has begun.
+        Raising `OutcomeUnknown` means that they, or some of them, may have been written; any other error that none was.
+        Cancelling the caller does not stop a commit that has begun. Every name in a unit has been declared.
         """
         ...
 
@@ -140,11 +140,13 @@ class Store(Protocol):
         self, work: Callable[[Connection], Awaitable[T]], unit_of: Callable[[T], Unit]
     ) -> tuple[T, Unit, Outcome]:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
-        together with the unit made from its result. `HoldLimitExceeded` where it takes too long."""
+        together with the unit made from its result. `HoldLimitExceeded` where it takes too long. Cancelling the caller
+        ends `work`, waits for its end and writes nothing; a commit that has begun is made."""
         ...
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
-        """Committed rows, on a connection that cannot write."""
+        """Committed rows, on a connection that cannot write: `ForbiddenStatement` for what would, and for what would
+        outlast the question; `StatementFailed` for one that has no answer."""
         ...
 
     def queue(self) -> Transport:
@@ -166,8 +168,8 @@ class Store(Protocol):
 
     # Leases
     async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
-        """Takes or renews this owner's fair share of a scope's parts: expired and free ones only, each claim of another
-        owner's part under a new epoch."""
+        """Renews what this owner has, under its epoch, and takes of a scope's parts what is expired or free, up to its
+        fair share, each under a new epoch. Shares differ by one at most."""
         ...
 
     async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:

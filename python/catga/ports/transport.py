@@ -52,7 +52,8 @@ class Consumer(Protocol):
         ...
 
     async def settle(self, items: Sequence[tuple[Any, Settle]]) -> Sequence[Settled]:
-        """Ends deliveries; after the commit that recorded their outcome. Idempotent."""
+        """Ends deliveries; after the commit that recorded their outcome. Idempotent: what has ended already stays so,
+        and is answered with OK or STALE."""
         ...
 
     def settled(self, tokens: Sequence[Any]) -> None:

@@ -25,7 +25,7 @@ from catga.testing.conformance.base import (
     parked,
     rounds,
 )
-from catga.testing.conformance.transport import Crew
+from catga.testing.conformance.crew import Crew
 
 
 @dataclass
