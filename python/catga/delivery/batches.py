@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from catga import _core
 from catga.clock import Bell, Clock
 from catga.delivery.run import Runner
-from catga.delivery.work import Target, Work
+from catga.delivery.work import CONFLICTS, Target, Work
 from catga.errors import Conflict, ItemsFailed
 from catga.ports.store import Commit, Outcome, Unit
 
@@ -48,9 +48,6 @@ class BatchLane:
         )
         self._bell = Bell(clock)
         self._force = False
-
-    def __len__(self) -> int:
-        return len(self._batcher)
 
     def add(self, work: Work) -> None:
         """Waits for company."""
@@ -112,7 +109,7 @@ class BatchLane:
         elif len(free) == 1 and outcome.commit is Commit.DUPLICATE:
             unit.settle = ()
             await self._done(unit, free)
-        elif isinstance(outcome.error, Conflict) and free[0].conflicts < 10:
+        elif isinstance(outcome.error, Conflict) and free[0].conflicts < CONFLICTS:
             free[0].conflicts += 1
             await self._run(free)
         else:

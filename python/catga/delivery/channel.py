@@ -13,7 +13,7 @@ from catga.delivery.blocked import Blocked
 from catga.delivery.committer import Committer
 from catga.delivery.failures import Failures, outside_window, undeliverable
 from catga.delivery.run import Runner, own_cancellation
-from catga.delivery.work import Arrival, Target, Work
+from catga.delivery.work import CONFLICTS, Arrival, Target, Work
 from catga.envelope import DAY_MS, Codec, Envelope, Form
 from catga.errors import Conflict, OutcomeUnknown, Poison, StoreError
 from catga.messages import NORMAL, Message
@@ -33,10 +33,6 @@ POISON = 3
 """Times a process may end while it works on one message alone."""
 FOLLOWERS = 64
 """Blocked messages of one key that are taken up at once when its head has gone."""
-CONFLICTS = 10
-"""Times a handler is run again at once because `expect=` was not met."""
-
-
 Finished = tuple[Work, Unit, Parked | None, Context | None]
 
 
@@ -217,7 +213,7 @@ class Channel:
                 self._recorder.redelivered(0 if delivery.again else len(targets) - len(fresh))
                 targets = fresh
             if not targets:
-                self._settle_only(delivery)
+                self._spawn(self._settle([delivery]))
                 continue
             arrival = Arrival(delivery, len(targets))
             key = envelope.key
@@ -491,16 +487,12 @@ class Channel:
     def _again(self, work: Work, outcome: Outcome) -> None:
         error = outcome.error or StoreError("a statement failed")
         if isinstance(error, Conflict) and work.conflicts < CONFLICTS:
-            # The key stays in flight: the same work runs again at once, on what is there now.
             work.conflicts += 1
-            self._rerun(work)
+            if work.lane is not None:
+                self._lanes.done(work.lane)
+            self._put([work])
         else:
             self._fail(work, error)
-
-    def _rerun(self, work: Work) -> None:
-        if work.lane is not None:
-            self._lanes.done(work.lane)
-        self._put([work])
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         try:
@@ -516,9 +508,6 @@ class Channel:
         finally:
             self._open -= len(deliveries)
             self._room.set()
-
-    def _settle_only(self, delivery: Delivery) -> None:
-        self._spawn(self._settle([delivery]))
 
     def _bury(self, delivery: Delivery, error: Exception) -> None:
         """Bytes that no handler can be found for become a dead letter of their own."""

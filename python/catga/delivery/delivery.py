@@ -18,7 +18,7 @@ from catga.delivery.work import Target
 from catga.envelope import DAY_MS, Codec
 from catga.errors import StoreError
 from catga.messages import Message
-from catga.ports.store import Store, Unit
+from catga.ports.store import Commit, Store, Unit
 from catga.ports.transport import Transport
 from catga.transaction import Row
 
@@ -125,7 +125,7 @@ class Delivery:
     async def cancel(self, id: bytes) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
         (outcome,) = await self.committer.submit([Unit(unpark=[(SCHEDULED, id)])])
-        return outcome.commit.value == "committed"
+        return outcome.commit is Commit.COMMITTED
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         """Committed rows."""
@@ -146,5 +146,5 @@ class Delivery:
         (outcome,) = await self.committer.submit([unit])
         if outcome.error is not None:
             raise outcome.error
-        if outcome.commit.value != "committed":
+        if outcome.commit is not Commit.COMMITTED:
             raise StoreError("the commit was refused", why=outcome.commit.value)

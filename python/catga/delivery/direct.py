@@ -8,16 +8,13 @@ import msgspec
 from catga.context import Context
 from catga.delivery.committer import Committer
 from catga.delivery.run import Outbox
-from catga.delivery.work import Target
+from catga.delivery.work import CONFLICTS, Target
 from catga.envelope import DAY_MS, Codec
 from catga.errors import Conflict, StoreError
 from catga.messages import reply_type
 from catga.ports.store import COMMITTED, Commit, Mark, Store, Unit
 from catga.result import Err
 from catga.transaction import Transaction
-
-CONFLICTS = 10
-"""Times a handler is run again at once because `expect=` was not met."""
 
 
 class Direct:

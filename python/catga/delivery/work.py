@@ -11,6 +11,9 @@ from catga.messages import Message
 from catga.ports.messages import Delivery, Lease
 from catga.ports.store import Parked
 
+CONFLICTS = 10
+"""Times a handler is run again at once because `expect=` was not met."""
+
 
 class Target(msgspec.Struct, eq=False, frozen=True):
     """A handler as delivery calls it; `lane` keeps its keys apart from those of the others."""
