@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from catga import Batch, Catga, Command, Connection, Context, Err, Event, Ok, Query, Result, Retry, Transaction
-from catga.errors import Conflict, ForbiddenStatement, ItemsFailed, StatementFailed, WouldDeadlock
+from catga.backends.sqlite import SqliteStore
+from catga.errors import Conflict, ForbiddenStatement, ItemsFailed, StatementFailed, StoreUnavailable, WouldDeadlock
 
 ID = "0" * 31 + "1"
 
@@ -299,3 +300,29 @@ async def test_the_relay_carries_commits_to_a_queue_in_another_file(path: Path, 
         assert [n for n in heard if n % 3 == key] == sorted(n for n in heard if n % 3 == key)
     assert rows(path, "select count(*) from t") == [(50,)]
     assert rows(path, "select count(*) from catga_outbox") == [(0,)]
+
+
+async def test_a_look_up_that_fails_loses_no_delivery(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make(path)
+    handled = asyncio.Event()
+
+    @app.handler(Put)
+    async def put(cmd: Put) -> int:
+        handled.set()
+        return 0
+
+    original = SqliteStore.known
+    failures = [StoreUnavailable("the disk did not answer")]
+
+    async def failing(self: SqliteStore, *args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await original(self, *args)
+
+    async with app:
+        monkeypatch.setattr(SqliteStore, "known", failing)
+        await app.enqueue(Put("a", 1))
+        async with asyncio.timeout(10):
+            await handled.wait()
+            await app.settled()
+    assert not failures

@@ -147,6 +147,8 @@ class Channel:
                 if fresh and not self._rewind:
                     await self._take(fresh)
             except StoreError as error:
+                # What was handed out and not taken in is received again, with what came behind it.
+                self._rewind = True
                 log.warning("channel %s cannot receive: %s", self.name, error)
                 await self._bell.wait(0.5)
 
@@ -158,6 +160,12 @@ class Channel:
     async def _take_alone(self, delivery: Delivery) -> None:
         """After a crash: one by one, so that the one that kills the process is known from its neighbours."""
         self._alone = True
+        try:
+            await self._take_suspect(delivery)
+        finally:
+            self._alone = False
+
+    async def _take_suspect(self, delivery: Delivery) -> None:
         await self._idle()
         if self._rewind:
             return
@@ -174,7 +182,6 @@ class Channel:
             await self._take([delivery])
             self._hurry()
         await self._idle()
-        self._alone = False
 
     async def _idle(self) -> None:
         while self._open and not self._stopping:
@@ -183,7 +190,6 @@ class Channel:
 
     async def _take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Deliveries become works; those that have a mark already are only settled."""
-        self._open += len(deliveries)
         if again := sum(delivery.again for delivery in deliveries):
             self._recorder.redelivered(again)
         oldest = self._clock.wall_ms() // DAY_MS - self._window_days
@@ -206,6 +212,7 @@ class Channel:
             found.append((delivery, message, envelope, targets, day))
         await self._learn_blocked({delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._store.known(wanted)
+        self._open += len(found)
         works: list[Work] = []
         for delivery, message, envelope, targets, day in found:
             if known:
@@ -513,6 +520,7 @@ class Channel:
         """Bytes that no handler can be found for become a dead letter of their own."""
         id = delivery.frame[8:24] if len(delivery.frame) >= 24 else bytes(delivery.frame)
         park = undeliverable(delivery.frame, id, self.name, delivery.part, error)
+        self._open += 1
 
         async def bury() -> None:
             try:
