@@ -16,6 +16,9 @@ MSGPACK: Final = 0
 MAX_BYTES: Final = 16 * 1024 * 1024
 DAY_MS: Final = 86_400_000
 
+NAMED: Final = 1
+"""Flag of a frame whose id was chosen by its sender: another one with the same id may come on its own."""
+
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -31,6 +34,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     deadline_ms: int
     key: bytes | None
     ext: bytes | None = None
+    flags: int = 0
 
     @property
     def headers(self) -> dict[str, str]:
@@ -127,13 +131,12 @@ class Codec:
         due_ms: int = 0,
         deadline_ms: int = 0,
         ext: bytes | None = None,
-        priority: int | None = None,
+        flags: int = 0,
     ) -> Outgoing:
         """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
         form = self._forms.get(message.__class__) or self.form(message.__class__)
         key = form.key(message)
         due = due_ms or created_ms
-        rank = form.priority if priority is None else priority
         payload = self._encode(message)
         if len(payload) > self._max_bytes:
             raise TooLarge(
@@ -141,11 +144,24 @@ class Codec:
                 why=f"the limit is {self._max_bytes:,}",
                 fix="send a reference to the data instead, or raise max_bytes",
             )
+        priority = form.priority
         frame = _core.pack(
-            form.kind, MSGPACK, rank, form.version, id, created_ms, due, deadline_ms, form.name, key, ext, payload
+            form.kind,
+            MSGPACK,
+            priority,
+            form.version,
+            id,
+            created_ms,
+            due,
+            deadline_ms,
+            form.name,
+            key,
+            ext,
+            payload,
+            flags,
         )
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
-        return Outgoing(id, form.channel, part, key, rank, due, frame)
+        return Outgoing(id, form.channel, part, key, priority, due, frame)
 
     def decode(self, frames: Sequence[bytes]) -> list[tuple[Message, Envelope, Form] | Exception]:
         """A batch of frames in one call; what is wrong with one stands in its place."""
@@ -155,7 +171,7 @@ class Codec:
             if not isinstance(unpacked, tuple):
                 found.append(unpacked)
                 continue
-            _, _, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
+            _, flags, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
             form = names.get(name)
             try:
                 if form is None:
@@ -174,7 +190,7 @@ class Codec:
             except Exception as error:
                 found.append(error)
                 continue
-            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext), form))
+            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext, flags), form))
         return found
 
     def encode_value(self, value: Any) -> bytes:

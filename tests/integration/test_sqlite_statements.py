@@ -29,12 +29,12 @@ SQLITE_ONLY = (
     "attach '/nowhere/at/all.db' as other",
     "detach main",
     "insert or replace into catga_schema values (9)",
-    "replace into catga_places values (0)",
-    "create temp table catga_queue (seq integer)",
+    "replace into catga_turns values (0)",
+    "create temp table catga_queue (number integer)",
     "create temp view catga_marks as select 1",
     "create view catga_more as select 1",
     "create temp trigger mine after delete on catga_parked begin select 1; end",
-    "drop index catga_queue_part",
+    "drop index catga_parked_due",
     "delete from main.catga_marks",
 )
 
@@ -148,7 +148,7 @@ def test_our_own_words_from_a_user_meet_the_guard(tmp_path: Path) -> None:
             store.database.writer.set_trace_callback(None)
             ours = [
                 s("delete from catga_marks where day < ?", DAY + 1),
-                s("delete from catga_queue where seq in (?)", 1),
+                s("delete from catga_queue where number in (?)", 1),
             ]
             ours += [s(sql) for sql in sorted(said) if not sql.startswith(("select", "pragma"))]
             assert len(ours) > 10

@@ -225,18 +225,23 @@ def test_lines_drop_what_is_gone() -> None:
     assert len(line._rows) < 100
 
 
-def test_urgent_rows_are_in_both_lines_and_gone_from_both() -> None:
+def test_a_queue_has_a_line_for_each_rank() -> None:
     queue = Queue()
-    for place, (number, urgency) in enumerate([(1, None), (2, 3), (3, 0), (4, None), (5, 0)], 1):
-        row = Row(number, Outgoing(b"", CHANNEL, 0, None, 4, 0, b""))
+    rows = {}
+    for place, (number, priority, key) in enumerate(
+        [(1, 4, None), (2, 3, None), (3, 0, None), (4, 7, None), (5, 0, None), (6, 0, b"k")], 1
+    ):
+        row = rows[number] = Row(number, Outgoing(b"", CHANNEL, 0, key, priority, 0, b""))
         row.place = place
-        queue.append(row, urgency)
-        if number == 3:
-            third = row
-    assert [row.number for row in queue.express(0)] == [3, 5, 2]
-    queue.drop(third, 0)
-    assert [row.number for row in queue.express(0)] == [5, 2]
-    assert [row.number for row in queue.line.after(1)] == [2, 4, 5]
+        queue.append(row)
+    assert {rank: [row.number for row in queue.line(rank).after(0)] for rank in range(8)} == {
+        **dict.fromkeys(range(8), []),
+        0: [3, 5],
+        3: [2],
+        4: [1, 4, 6],
+    }
+    queue.drop(rows[3])
+    assert [row.number for row in queue.line(0).after(0)] == [5]
 
 
 def test_stores_of_the_system_clock_work_too() -> None:

@@ -14,7 +14,7 @@ from catga.delivery.committer import Committer
 from catga.delivery.failures import Failures, outside_window, undeliverable
 from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import CONFLICTS, Arrival, Target, Work
-from catga.envelope import DAY_MS, Codec, Envelope, Form
+from catga.envelope import DAY_MS, NAMED, Codec, Envelope, Form
 from catga.errors import Conflict, OutcomeUnknown, Poison, StoreError
 from catga.messages import NORMAL, Message
 from catga.ports.messages import Delivery, Lease, Outgoing
@@ -71,7 +71,7 @@ class Channel:
         self._window_days = window_days
         self._recorder = recorder
         self._lanes: _core.Lanes[Work] = _core.Lanes(CREDIT * 16)
-        self._open = 0
+        self.open: int = 0
         self._finished: list[Finished] = []
         self._bell = Bell(clock)
         self._room = asyncio.Event()
@@ -104,7 +104,7 @@ class Channel:
         self._room.set()
         self._bell.ring()
         self._drop_all(self._queued())
-        while self._open and (left := deadline - self._clock.monotonic()) > 0:
+        while self.open and (left := deadline - self._clock.monotonic()) > 0:
             await self._bell.wait(min(left, 0.05))
         for task in self._tasks:
             task.cancel()
@@ -118,14 +118,14 @@ class Channel:
 
     def statistics(self) -> dict[str, int]:
         """Messages taken in and not ended, and how many of them wait to run."""
-        return {"open": self._open, "queued": len(self._lanes)}
+        return {"open": self.open, "queued": len(self._lanes)}
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
         while not self._stopping:
-            room = CREDIT - self._open
-            if room < CREDIT // 4 or (self._rewind and self._open):
+            room = CREDIT - self.open
+            if room < CREDIT // 4 or (self._rewind and self.open):
                 self._hurry()
                 self._room.clear()
                 await self._room.wait()
@@ -184,7 +184,7 @@ class Channel:
         await self._idle()
 
     async def _idle(self) -> None:
-        while self._open and not self._stopping:
+        while self.open and not self._stopping:
             self._room.clear()
             await self._room.wait()
 
@@ -204,15 +204,14 @@ class Channel:
             message, envelope, _ = item
             targets = self._targets.get(message.__class__, ())
             day = envelope.due_ms // DAY_MS
-            for target in targets:
-                group = wanted.get((day, target.id))
-                if group is None:
-                    group = wanted[day, target.id] = []
-                group.append(envelope.id)
+            # What came in with the commits of this store, under our lease and an id of our own making, was never here.
+            if not (delivery.first and self._colocated) or envelope.flags & NAMED:
+                for target in targets:
+                    wanted.setdefault((day, target.id), []).append(envelope.id)
             found.append((delivery, message, envelope, targets, day))
         await self._learn_blocked({delivery.lease for delivery in deliveries if delivery.lease is not None})
-        known = await self._store.known(wanted)
-        self._open += len(found)
+        known = await self._store.known(wanted) if wanted else ()
+        self.open += len(found)
         works: list[Work] = []
         for delivery, message, envelope, targets, day in found:
             if known:
@@ -473,12 +472,12 @@ class Channel:
         arrival = work.arrival
         if arrival is None:
             self._taken.discard((work.target.id, work.envelope.id))
-            self._open -= 1
+            self.open -= 1
             return
         arrival.left -= 1
         if arrival.delivery.token in unit.settle:
             settled.append(arrival.delivery.token)
-            self._open -= 1
+            self.open -= 1
         elif arrival.left == 0:
             late.append(arrival.delivery)
 
@@ -513,14 +512,14 @@ class Channel:
             # Their marks are written: they will be received again and only settled.
             log.warning("channel %s cannot settle: %s", self.name, error)
         finally:
-            self._open -= len(deliveries)
+            self.open -= len(deliveries)
             self._room.set()
 
     def _bury(self, delivery: Delivery, error: Exception) -> None:
         """Bytes that no handler can be found for become a dead letter of their own."""
         id = delivery.frame[8:24] if len(delivery.frame) >= 24 else bytes(delivery.frame)
         park = undeliverable(delivery.frame, id, self.name, delivery.part, error)
-        self._open += 1
+        self.open += 1
 
         async def bury() -> None:
             try:
@@ -529,7 +528,7 @@ class Channel:
             except StoreError as failed:
                 log.warning("channel %s cannot bury a message: %s", self.name, failed)
                 self._rewind = True
-                self._open -= 1
+                self.open -= 1
                 self._room.set()
 
         self._spawn(bury())
@@ -544,11 +543,11 @@ class Channel:
             self._lanes.done(work.lane)
         if work.arrival is None:
             self._taken.discard((work.target.id, work.envelope.id))
-            self._open -= 1
+            self.open -= 1
         else:
             work.arrival.left -= 1
             if work.arrival.left == 0:
-                self._open -= 1
+                self.open -= 1
         self._room.set()
 
     def _leases(self, delivery: Delivery) -> tuple[Lease, ...]:
@@ -618,7 +617,7 @@ class Channel:
             lane = target.lane + row.key if row.key is not None else None
             works.append(Work(target, message, envelope, self.name, row.part, lease, row.frame, lane, None, row))
             self._taken.add((row.handler, row.id))
-        self._open += len(works)
+        self.open += len(works)
         self._put(works)
         if units:
             await self._committer.submit(units)

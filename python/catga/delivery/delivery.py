@@ -15,7 +15,7 @@ from catga.delivery.recorder import Recorder
 from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
-from catga.envelope import DAY_MS, Codec
+from catga.envelope import DAY_MS, NAMED, Codec
 from catga.errors import StoreError
 from catga.messages import Message
 from catga.ports.store import Commit, Store, Unit
@@ -109,7 +109,10 @@ class Delivery:
         now = self._app.clock.wall_ms()
         ids = [id] if id is not None else self._app.ids.many(len(messages), now)
         encode = self._codec.encode
-        rows = [encode(message, each, now, 0, deadline_ms) for message, each in zip(messages, ids, strict=True)]
+        flags = 0 if id is None else NAMED
+        rows = [
+            encode(message, each, now, 0, deadline_ms, None, flags) for message, each in zip(messages, ids, strict=True)
+        ]
         await self._commit(Unit(publish=rows))
         if self._relay is not None:
             self._relay.nudge()
@@ -132,8 +135,9 @@ class Delivery:
         return await self._store.fetch(sql, args)
 
     async def pending(self) -> int:
-        """Messages of the store that are neither handled, dead nor scheduled for later."""
-        return await self._store.pending()
+        """Messages of the store that are neither handled, dead nor scheduled for later, or whose end this instance has not
+        counted yet."""
+        return await self._store.pending() or sum(channel.open for channel in self._channels)
 
     def statistics(self) -> dict[str, Any]:
         """Counts, and what is open per channel."""

@@ -42,3 +42,5 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """It was, or may have been, out with an instance that ended without a word."""
     suspect: bool = False
     """That has happened twice in a row: it runs alone, so that the one that kills its process is told from the rest."""
+    first: bool = False
+    """It was handed out to nobody before, for certain: no handler can have left a mark for this row."""

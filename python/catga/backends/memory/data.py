@@ -12,7 +12,6 @@ from catga.backends.memory.parked import ParkedRows
 from catga.backends.memory.rows import Line, Queue, Row
 from catga.clock import Bell
 from catga.errors import AppClosed, ForbiddenStatement, StaleLease, StoreUnavailable
-from catga.messages import NORMAL
 from catga.ports.messages import Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
 
@@ -133,7 +132,7 @@ class Data:
         message = row.message
         if queued:
             self._queued[row.number] = row
-            self.queue(message.channel, message.part).append(row, urgent(message))
+            self.queue(message.channel, message.part).append(row)
         else:
             self._outbox.setdefault(message.part, Line()).append(row)
             self._unsent += 1
@@ -141,7 +140,15 @@ class Data:
     def end(self, token: int) -> None:
         """A queued message is done; one that is gone already is no mistake."""
         if (row := self._queued.pop(token, None)) is not None:
-            self.queue(row.message.channel, row.message.part).drop(row, urgent(row.message))
+            self.queue(row.message.channel, row.message.part).drop(row)
+
+    def queued(self, token: int) -> bool:
+        """Whether it has not ended."""
+        return token in self._queued
+
+    def latest(self) -> int:
+        """The last place that was given."""
+        return self._place
 
     def queue(self, channel: str, part: int) -> Queue:
         """One part of a channel."""
@@ -194,8 +201,3 @@ class Data:
         """Wakes the consumers of every store that shares this."""
         for bell in self.bells:
             bell.ring()
-
-
-def urgent(message: Outgoing) -> int | None:
-    """The priority of a message that may pass the others: it has no key whose order would suffer."""
-    return message.priority if message.key is None and message.priority < NORMAL else None

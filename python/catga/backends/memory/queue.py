@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from catga.backends.memory.consumer import MemoryConsumer
+from catga.backends.memory.channel import MemoryRows
 from catga.backends.memory.store import MemoryStore
 from catga.ports.messages import Outgoing
 from catga.ports.transport import Capabilities, Sent
+from catga.queues import LeasedConsumer
 
 
 class MemoryTransport:
@@ -30,8 +31,9 @@ class MemoryTransport:
         await self._store.publish(batch)
         return [Sent.ACCEPTED] * len(batch)
 
-    async def consume(self, channel: str, owner: str) -> MemoryConsumer:
+    async def consume(self, channel: str, owner: str) -> LeasedConsumer:
         """Joins the competing instances of this channel."""
-        consumer = MemoryConsumer(self._store, channel, owner)
+        store = self._store
+        consumer = LeasedConsumer(store, MemoryRows(store, channel), store.clock, channel, owner, store.options.lease)
         await consumer.start()
         return consumer

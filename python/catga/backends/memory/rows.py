@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from catga.ports.messages import Outgoing
+from catga.queues import rank_of
 
 
 class Row:
@@ -53,32 +54,25 @@ class Line:
 
 
 class Queue:
-    """One part of a channel: all its rows in order, and the unkeyed urgent ones again by priority."""
+    """One part of a channel: a line for each rank, so that who is urgent is found without a search."""
 
     def __init__(self) -> None:
-        self.line: Line = Line()
-        self._express: dict[int, Line] = {}
+        self._lines: dict[int, Line] = {}
 
-    def append(self, row: Row, urgent: int | None) -> None:
-        """`urgent` is the priority of one that may go first."""
-        self.line.append(row)
-        if urgent is not None:
-            if urgent not in self._express:
-                self._express[urgent] = Line()
-                self._express = dict(sorted(self._express.items()))
-            self._express[urgent].append(row)
+    def append(self, row: Row) -> None:
+        """At the end of its line."""
+        self.line(rank_of(row.message)).append(row)
 
-    def drop(self, row: Row, urgent: int | None) -> None:
+    def drop(self, row: Row) -> None:
         """Ends one."""
         row.gone = True
-        self.line.dropped()
-        if urgent is not None:
-            self._express[urgent].dropped()
+        self.line(rank_of(row.message)).dropped()
 
-    def express(self, place: int) -> Iterator[Row]:
-        """The urgent ones behind a place, most urgent first, in order within a priority."""
-        for line in self._express.values():
-            yield from line.after(place)
+    def line(self, rank: int) -> Line:
+        """The rows of one rank."""
+        if (found := self._lines.get(rank)) is None:
+            found = self._lines[rank] = Line()
+        return found
 
 
 def _place(row: Row) -> int:

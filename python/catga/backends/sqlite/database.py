@@ -1,7 +1,6 @@
 """One SQLite file as this process uses it: a guarded writing connection behind the fair gate, and a few readers."""
 
 import asyncio
-import logging
 import os
 import sqlite3
 import threading
@@ -11,20 +10,17 @@ from typing import Any, TypeVar
 
 from catga.backends.sqlite.failures import store_error
 from catga.backends.sqlite.gate import Gate
+from catga.backends.sqlite.log import Log
 from catga.backends.sqlite.options import SqliteOptions
 from catga.backends.sqlite.schema import check_version, migrate
 from catga.errors import AppClosed, OutcomeUnknown, StoreReadOnly, StoreUnavailable
 
 T = TypeVar("T")
-log: logging.Logger = logging.getLogger("catga.sqlite")
 
 MARK = f"/* catga {os.urandom(8).hex()} */"
 """In our own statements that begin and end: whatever words a user writes are another statement to the cache, and meet
 the guard."""
 BEGIN, COMMIT, ROLLBACK = f"begin immediate {MARK}", f"commit {MARK}", f"rollback {MARK}"
-
-CHECKPOINT = 20_000
-"""Rows written by this process after which the log is copied back into the file."""
 
 _ENDS = {
     sqlite3.SQLITE_TRANSACTION,
@@ -49,7 +45,7 @@ class Database:
         self.guarded = False
         self.reader: sqlite3.Connection
         self._gate: Gate
-        self._copied = 0
+        self._log: Log
         self._syncs = options.synchronous == "FULL"
         self._pid = 0
         self._local = threading.local()
@@ -87,8 +83,9 @@ class Database:
                 self.writer.execute("pragma busy_timeout = 0")
             finally:
                 self._gate.leave()
-            # Copying the log back to the file waits for the disk: it is done in the writer's thread, when we say so.
+            # Copying the log back to the file waits for the disk: it is done when we say so.
             self.writer.execute("pragma wal_autocheckpoint = 0")
+            self._log = Log(self._connect(), self.path)
             self.writer.set_authorizer(self._authorize)
             self.reader = self._connect()
             self.reader.execute(f"pragma busy_timeout = {int(self.options.lock_timeout * 1000)}")
@@ -109,6 +106,7 @@ class Database:
         if self._pid == 0:
             return
         self._pid = 0
+        self._log.close()
         self._writing.shutdown()
         self._reading.shutdown()
         for connection in self._opened:
@@ -173,12 +171,7 @@ class Database:
             self.rollback()
             raise
         try:
-            if self.writer.total_changes - self._copied > CHECKPOINT:
-                await self.in_writer(lambda: self.writer.execute("pragma wal_checkpoint(passive)").fetchall())
-                self._copied = self.writer.total_changes
-        except sqlite3.Error as error:
-            # What was committed stays so; the log is copied back by a later commit.
-            log.warning("%s: the log was not copied back: %s", self.path, error)
+            await self._log.grown(self.writer.total_changes)
         finally:
             self._gate.leave()
 

@@ -3,6 +3,9 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 
+from catga.backends.sqlite.places import NAMES, place
+from catga.errors import StoreFull
+
 
 class UnknownName(KeyError):
     """A name that has no number yet, or none that this process knows."""
@@ -41,6 +44,13 @@ class Names:
         connection.executemany(
             "insert or ignore into catga_names (name) values (?)", [(name,) for name in sorted(names)]
         )
+        (last,) = connection.execute("select max(no) from catga_names").fetchone()
+        if last is not None and last >= NAMES:
+            raise StoreFull(
+                "this file has numbered as many channels and handlers as it can",
+                why=f"there are {NAMES:,} numbers",
+                fix="give channels and handlers fixed names: names that are made anew with each start never end",
+            )
 
     def rename(self, connection: sqlite3.Connection, aliases: Mapping[str, str]) -> None:
         """What an old name has becomes the new one's: `aliases` maps old names to new ones."""
@@ -82,8 +92,8 @@ def _number(connection: sqlite3.Connection, name: str) -> int | None:
 def _is_channel(connection: sqlite3.Connection, number: int, name: str) -> bool:
     """A handler may be called as a channel is; the channel keeps its name and what is in it."""
     found = connection.execute(
-        "select exists(select 1 from catga_queue where channel = ?) or exists(select 1 from catga_parked where channel = ?)"
+        "select exists(select 1 from catga_queue where number between ? and ?) or exists(select 1 from catga_parked where channel = ?)"
         " or exists(select 1 from catga_leases where scope = ?)",
-        (number, number, name),
+        (place(number, 0, 0), place(number + 1, 0, 0) - 1, number, name),
     ).fetchone()
     return bool(found[0])

@@ -9,12 +9,7 @@ VERSION = 1
 MIGRATIONS = {
     1: """
     create table catga_names (no integer primary key, name text not null unique);
-    create table catga_queue (
-        seq integer primary key autoincrement,  -- never reused: readers remember how far they have read
-        channel integer not null, part integer not null, express integer, frame blob not null
-    );
-    create index catga_queue_part on catga_queue (channel, part, seq);
-    create index catga_queue_express on catga_queue (channel, part, express, seq) where express is not null;
+    create table catga_queue (number integer primary key, frame blob not null);  -- the number says where it stands: see places.py
     create table catga_outbox (
         seq integer primary key autoincrement,
         part integer not null, id blob not null, channel text not null, key blob, priority integer not null, due_ms integer not null, frame blob not null
@@ -38,8 +33,8 @@ MIGRATIONS = {
         primary key (scope, part)
     ) without rowid;
     create table catga_members (scope text not null, owner text not null, expires_ms integer not null, primary key (scope, owner)) without rowid;
-    create table catga_places (last integer not null);
-    insert into catga_places values (0);
+    create table catga_turns (last integer not null);  -- never given twice: readers remember how far they have read
+    insert into catga_turns values (0);
     create table catga_schema (version integer not null);
     insert into catga_schema values (1);
     """,

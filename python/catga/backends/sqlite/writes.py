@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from catga.backends.sqlite.database import MARK, Database, chunks, delete_rows, insert_rows
 from catga.backends.sqlite.failures import forbidden, statement_error, store_error
 from catga.backends.sqlite.names import Names
+from catga.backends.sqlite.places import place, take_turns
 from catga.errors import Conflict, StaleLease
-from catga.messages import NORMAL
-from catga.ports.messages import Lease
+from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
+from catga.queues import rank_of
 from catga.transaction import Statement
 
 _DUPLICATE = Outcome(Commit.DUPLICATE)
@@ -172,19 +173,13 @@ class Writes:
         insert_rows(connection, "insert into catga_marks", marks)
         published = [message for unit in units for message in unit.publish]
         if self.colocated:
-            queued = [
-                (number[m.channel], m.part, m.priority if m.key is None and m.priority < NORMAL else None, m.frame)
-                for m in published
-            ]
-            insert_rows(connection, "insert into catga_queue (channel, part, express, frame)", queued)
+            insert_queued(connection, self._names, published)
         else:
             sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
             insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
         parked = [row for unit in units for row in unit.park]
         if parked:
-            connection.execute("update catga_places set last = last + ?", (len(parked),))
-            (last,) = connection.execute("select last from catga_places").fetchone()
-            place = last - len(parked)
+            turn = take_turns(connection, len(parked))
             rows = [
                 (
                     number[p.handler],
@@ -199,14 +194,26 @@ class Writes:
                     p.failures,
                     p.reason,
                     p.history,
-                    p.order or place + n,
+                    p.order or turn + n,
                 )
                 for n, p in enumerate(parked, 1)
             ]
             insert_rows(connection, "insert or replace into catga_parked", rows)
         delete_rows(
-            connection, "delete from catga_queue where seq in", [token for unit in units for token in unit.settle]
+            connection, "delete from catga_queue where number in", [token for unit in units for token in unit.settle]
         )
+
+
+def insert_queued(connection: sqlite3.Connection, names: Names, messages: Sequence[Outgoing]) -> None:
+    """Into the queue in this file, in order."""
+    if not messages:
+        return
+    turn = take_turns(connection, len(messages))
+    rows = [
+        (place(names.numbers[message.channel], rank_of(message), message.part) + turn + n, message.frame)
+        for n, message in enumerate(messages, 1)
+    ]
+    insert_rows(connection, "insert into catga_queue", rows)
 
 
 def _touched(cursor: sqlite3.Cursor) -> int:

@@ -54,7 +54,7 @@ OWN = (
     "drop table catga_parked",
     "alter table catga_queue rename to things_queue",
     "alter table catga_marks add column mine integer",
-    "create index mine on catga_queue (part)",
+    "create index mine on catga_queue (frame)",
     "create trigger mine after insert on catga_queue begin delete from things; end",
     "-- a remark\ndelete from catga_outbox",
     "with gone as (select 1) delete from catga_schema",
