@@ -127,3 +127,9 @@ class Context(msgspec.Struct, gc=False, eq=False):
         self._out = None
         if self._tx is not None:
             self._tx.clear()
+
+
+async def leave(ctx: Context) -> None:
+    """Ends what providers gave for this message alone; once its outcome is known."""
+    if ctx._stack is not None:
+        await ctx._stack.aclose()

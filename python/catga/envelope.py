@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -50,6 +50,10 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     def day(self) -> int:
         """The day its marks are kept under: fixed when the message is created."""
         return self.due_ms // DAY_MS
+
+
+Decoded: TypeAlias = tuple[Message, Envelope] | Exception
+"""A frame's message, or what is wrong with it."""
 
 
 class Form(msgspec.Struct, eq=False):
@@ -163,9 +167,9 @@ class Codec:
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, priority, due, frame)
 
-    def decode(self, frames: Sequence[bytes]) -> list[tuple[Message, Envelope, Form] | Exception]:
+    def decode(self, frames: Sequence[bytes]) -> list[Decoded]:
         """A batch of frames in one call; what is wrong with one stands in its place."""
-        found: list[tuple[Message, Envelope, Form] | Exception] = []
+        found: list[Decoded] = []
         names = self._names
         for unpacked in _core.unpack_many(frames, self._max_bytes + 0x1_0000):
             if not isinstance(unpacked, tuple):
@@ -190,7 +194,7 @@ class Codec:
             except Exception as error:
                 found.append(error)
                 continue
-            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext, flags), form))
+            found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext, flags)))
         return found
 
     def encode_value(self, value: Any) -> bytes:

@@ -35,7 +35,8 @@ CatgaError
 │   ├── Conflict                  CTG-4007
 │   ├── HoldLimitExceeded         CTG-4008
 │   ├── StaleLease                CTG-4009
-│   └── StatementFailed           CTG-4010
+│   ├── StatementFailed           CTG-4010
+│   └── CommitRefused             CTG-4011
 └── DeliveryError
     ├── Poison                    CTG-5001
     ├── OutsideWindow             CTG-5002
@@ -271,6 +272,12 @@ class StatementFailed(StoreError):
     """A handler's statement failed in the commit; its savepoint was rolled back, its neighbours were not touched."""
 
     code = "CTG-4010"
+
+
+class CommitRefused(StoreError):
+    """The store did not commit, and did not say of what kind the mistake was; nothing was written."""
+
+    code = "CTG-4011"
 
 
 class DeliveryError(CatgaError):

@@ -7,28 +7,31 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from catga.backends.sqlite.bookkeeping import Bookkeeping
 from catga.backends.sqlite.database import Database
 from catga.backends.sqlite.leases import Leases
-from catga.backends.sqlite.queue import SqliteConsumer
 from catga.backends.sqlite.writes import Writes
-from catga.delivery.channel import Channel
+from catga.delivery.commits import Commits
 from catga.delivery.committer import Committer
+from catga.delivery.intake import Intake
+from catga.delivery.retries import Retries
 from catga.delivery.run import Runner
+from catga.queues import LeasedConsumer
 
 POINTS: dict[str, tuple[type, str, str]] = {
-    "received, not looked up": (Channel, "_take", "before"),
-    "looked up, not run": (Channel, "_take", "after"),
+    "received, not looked up": (Intake, "take", "before"),
+    "looked up, not run": (Intake, "take", "after"),
     "run, not committed": (Runner, "unit", "after"),
     "handed to the committer": (Committer, "submit", "before"),
     "lock held, nothing written": (Database, "begin", "after"),
-    "statements run, marks not written": (Writes, "_bookkeeping", "before"),
+    "statements run, marks not written": (Bookkeeping, "write", "before"),
     "all written, not committed": (Writes, "apply_hopefully", "after"),
     "committed, nobody told": (Database, "commit", "after"),
-    "committed, lanes not freed": (Channel, "_ended", "before"),
-    "ended": (Channel, "_ended", "after"),
+    "committed, lanes not freed": (Commits, "ended", "before"),
+    "ended": (Commits, "ended", "after"),
     "lease claimed": (Leases, "claim", "after"),
-    "retry taken from the parked": (Channel, "_take_parked", "after"),
-    "read from the queue": (SqliteConsumer, "_look", "after"),
+    "retry taken from the parked": (Retries, "_take", "after"),
+    "read from the queue": (LeasedConsumer, "_look", "after"),
 }
 
 

@@ -52,6 +52,7 @@ PORTS = [
     "Store",
     "Transport",
     "Unit",
+    "Waiting",
 ]
 
 

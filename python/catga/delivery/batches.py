@@ -1,14 +1,19 @@
 """Batch handlers on the durable path: one list at a time, one commit a list, and the item that fails is found."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from catga import _core
 from catga.clock import Bell, Clock
-from catga.delivery.run import Runner
+from catga.context import Context, leave
+from catga.delivery.commits import Commits
+from catga.delivery.failures import Failures
+from catga.delivery.hand import Hand
+from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import CONFLICTS, Target, Work
-from catga.errors import Conflict, ItemsFailed
-from catga.ports.store import Commit, Outcome, Unit
+from catga.errors import CommitRefused, Conflict, ItemsFailed
+from catga.mediator.handlers import Batch
+from catga.ports.store import Commit, Parked, Unit
 
 LARGEST = 512
 """Items in one list: what is out must leave room for other handlers."""
@@ -20,38 +25,33 @@ class BatchLane:
     def __init__(
         self,
         target: Target,
+        options: Batch,
+        *,
         clock: Clock,
         runner: Runner,
-        *,
-        commit: Callable[[Unit, Sequence[Work]], Awaitable[Outcome]],
-        done: Callable[[Unit, Sequence[Work]], Awaitable[None]],
-        fail: Callable[[Work, Exception], Awaitable[None]],
-        block: Callable[[Work], Awaitable[None]],
-        holds: Callable[[Work], bool],
-        overtaken: Callable[[Work], bool],
-        drop: Callable[[Sequence[Work]], None],
+        failures: Failures,
+        hand: Hand,
+        commits: Commits,
     ) -> None:
-        assert target.handler.batch is not None
-        options = target.handler.batch
         self._target = target
         self._clock = clock
         self._runner = runner
-        self._commit = commit
-        self._done = done
-        self._fail = fail
-        self._block = block
-        self._holds = holds
-        self._overtaken = overtaken
-        self._drop = drop
+        self._failures = failures
+        self._hand = hand
+        self._commits = commits
         self._batcher: _core.Batcher[Work] = _core.Batcher(
             min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000))
         )
         self._bell = Bell(clock)
         self._force = False
 
-    def add(self, work: Work) -> None:
-        """Waits for company."""
-        if self._batcher.add(work, len(work.frame), work.envelope.key, self._now()) or len(self._batcher) == 1:
+    def add(self, works: Sequence[Work]) -> None:
+        """They wait for company."""
+        now, waiting = self._now(), len(self._batcher)
+        full = False
+        for work in works:
+            full |= self._batcher.add(work, len(work.frame), work.envelope.key, now)
+        if full or not waiting:
             self._bell.ring()
 
     def hurry(self) -> None:
@@ -79,45 +79,64 @@ class BatchLane:
 
     async def _run(self, works: list[Work]) -> None:
         """All of them in one commit, or, where that fails, each half by itself."""
-        free: list[Work] = []
-        for work in works:
-            if self._holds(work):
-                await self._block(work)
-            elif self._overtaken(work):
-                self._drop([work])
-            else:
-                free.append(work)
-        if not free:
+        if not (works := await self._free(works)):
             return
+        ctx = self._runner.batch_context()
         try:
-            ctx, _ = await self._runner.run_batch(self._target, free)
-            unit = self._runner.batch_unit(self._target, free, ctx)
-        except asyncio.CancelledError:
-            self._drop(free)
+            await self._runner.batch_reply(self._target, works, ctx)
+            unit = self._runner.batch_unit(self._target, works, ctx)
+        except asyncio.CancelledError as error:
+            await leave(ctx)
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                await self._split(works, own_cancellation(works[0], error))
+                return
+            self._give_back(works)
             raise
         except ItemsFailed as error:
-            await self._without(free, error)
-            return
+            await leave(ctx)
+            await self._without(works, error)
         except Exception as error:
-            await self._split(free, error)
-            return
-        outcome = await self._commit(unit, free)
-        if outcome.commit is Commit.COMMITTED:
-            await self._done(unit, free)
-        elif outcome.commit is Commit.STALE:
-            self._drop(free)
-        elif len(free) == 1 and outcome.commit is Commit.DUPLICATE:
-            unit.settle = ()
-            await self._done(unit, free)
-        elif isinstance(outcome.error, Conflict) and free[0].conflicts < CONFLICTS:
-            free[0].conflicts += 1
-            await self._run(free)
+            await leave(ctx)
+            await self._split(works, error)
         else:
-            await self._split(free, outcome.error or Conflict("the batch was handled before"))
+            await self._commit(works, unit, ctx)
+
+    async def _free(self, works: list[Work]) -> list[Work]:
+        """Those that no other of their key stands before."""
+        blocked = self._hand.blocked
+        if not blocked.waiting:
+            return works
+        free: list[Work] = []
+        for work in works:
+            if work.parked is not None and blocked.overtaken(work.parked):
+                self._give_back([work])
+            elif work.parked is None and blocked.holds(work):
+                blocked.follow(work)
+                await self._park(work, *self._failures.blocked(work))
+            else:
+                free.append(work)
+        return free
+
+    async def _commit(self, works: list[Work], unit: Unit, ctx: Context) -> None:
+        self._commits.fence_all(works, unit)
+        outcome = await self._commits.alone(unit)
+        await leave(ctx)
+        if outcome.commit is Commit.COMMITTED:
+            await self._commits.batch_ended(works, unit)
+        elif outcome.commit is Commit.STALE:
+            self._give_back(works)
+        elif outcome.commit is Commit.DUPLICATE and len(works) == 1:
+            await self._commits.ended([(works[0], unit, None, None)], [outcome])
+        elif isinstance(outcome.error, Conflict) and works[0].conflicts < CONFLICTS:
+            works[0].conflicts += 1
+            await self._run(works)
+        else:
+            await self._split(works, outcome.error or CommitRefused("some of the batch was handled before"))
 
     async def _split(self, works: list[Work], error: Exception) -> None:
         if len(works) == 1:
-            await self._fail(works[0], error)
+            await self._park(works[0], *self._failures.unit(works[0], error))
             return
         middle = len(works) // 2
         await self._run(works[:middle])
@@ -128,10 +147,23 @@ class BatchLane:
         rest: list[Work] = []
         for index, work in enumerate(works):
             if (failed := error.failed.get(index)) is not None:
-                await self._fail(work, failed)
+                await self._park(work, *self._failures.unit(work, failed))
             else:
                 rest.append(work)
         await self._run(rest)
+
+    async def _park(self, work: Work, unit: Unit, parks: Parked) -> None:
+        self._commits.fence(work, unit)
+        outcome = await self._commits.alone(unit)
+        if outcome.commit is Commit.STALE:
+            self._give_back([work])
+        else:
+            await self._commits.ended([(work, unit, parks, None)], [outcome])
+
+    def _give_back(self, works: Sequence[Work]) -> None:
+        # Some of these parts are still ours: what they hold is read again.
+        self._hand.rewind = self._hand.rewind or not self._hand.stopping
+        self._hand.drop(works)
 
     def _now(self) -> int:
         return int(self._clock.monotonic() * 1000)

@@ -2,77 +2,127 @@
 
 import sys
 from collections.abc import Iterable
+from itertools import islice
+from typing import TypeAlias
 
 from catga.delivery.work import Work
 from catga.ports.messages import Lease
-from catga.ports.store import Parked, ParkedState
+from catga.ports.store import Parked, ParkedState, Waiting
+
+Place: TypeAlias = tuple[str, bytes | None]
+"""A handler and a key."""
+
+ASKED = 64
+"""Keys behind a dead letter that are looked at in one go: somebody may have purged it."""
 
 
 class Blocked:
-    """Per handler and key, how many messages are parked; true while this instance holds the key's part."""
+    """Per handler and key, which messages are parked; true while this instance holds the key's part."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, bytes | None], int] = {}
-        self._places: dict[int, set[tuple[str, bytes | None]]] = {}
+        self.waiting: dict[Place, set[bytes]] = {}
+        self._parts: dict[Place, int] = {}
         self._epochs: dict[int, int] = {}
-        self._heads: dict[tuple[str, bytes | None], int] = {}
-        self.freed: set[tuple[str, bytes, int]] = set()
-        """(handler, key, part) whose followers may be able to go on."""
+        self._heads: dict[Place, dict[bytes, int]] = {}
+        """Where those stand that wait for their retry or replay; all others of the key wait behind them."""
+        self._dead: dict[Place, bytes] = {}
+        """Heads that are dead letters and block."""
+        self._freed: set[Place] = set()
 
     def unknown(self, leases: Iterable[Lease]) -> list[int]:
         """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
         return [lease.part for lease in leases if self._epochs.get(lease.part) != lease.epoch]
 
-    def load(self, leases: Iterable[Lease], rows: Iterable[tuple[str, bytes, int]]) -> None:
-        """What is parked in parts that were just taken over: (handler, key, part) of each row."""
-        for lease in leases:
-            self._epochs[lease.part] = lease.epoch
-            for place in self._places.pop(lease.part, ()):
-                self._counts.pop(place, None)
-                self._heads.pop(place, None)
-        for handler, key, part in rows:
-            self._add((handler, key), part, 1)
-            self.freed.add((handler, key, part))
+    def load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
+        """What is parked in parts that were just taken over."""
+        epochs = {lease.part: lease.epoch for lease in leases}
+        for place in [place for place, part in self._parts.items() if part in epochs]:
+            self._forget(place)
+        self._epochs |= epochs
+        for row in rows:
+            place = (row.handler, row.key)
+            self._add(place, row.part, row.id)
+            self._freed.add(place)
+            if row.dead:
+                self._dead[place] = row.id
 
     def holds(self, work: Work) -> bool:
-        """Whether it must wait behind another; the parked ones themselves need not."""
-        return (
-            bool(self._counts) and work.parked is None and work.envelope.key is not None and work.place in self._counts
-        )
+        """Whether a live message must wait behind others."""
+        return work.envelope.key is not None and work.place in self.waiting
 
-    def overtaken(self, work: Work) -> bool:
+    def overtaken(self, parked: Parked) -> bool:
         """Whether a follower that was read together with its head must go back: the head has failed again."""
-        return work.parked is not None and work.parked.order > self._heads.get(work.place, work.parked.order)
+        heads = self._heads.get((parked.handler, parked.key))
+        return heads is not None and parked.order > min(heads.values())
 
     def follow(self, work: Work) -> None:
-        """A live message goes behind the others of its key; counted before its commit, so that nothing slips by."""
-        self._add(work.place, work.part, 1)
-
-    def change(self, work: Work, parks: Parked | None) -> None:
-        """After a commit: `parks` is what this work has become, None where it took effect."""
-        key = work.envelope.key
-        if key is None:
-            return
-        waited = work.parked is not None or (parks is not None and parks.state is ParkedState.BLOCKED)
-        waits = parks is not None and (parks.state is not ParkedState.DEAD or parks.due_ms < 0)
-        if waits != waited:
-            self._add(work.place, work.part, 1 if waits else -1)
-        if not waits:
-            self._heads.pop(work.place, None)
-        elif parks is not None and parks.state is not ParkedState.BLOCKED:
-            self._heads[work.place] = work.parked.order if work.parked is not None else sys.maxsize
-        if work.place in self._counts and work.place not in self._heads:
-            self.freed.add((work.target.id, key, work.part))
+        """A live message goes behind the others of its key; known before its commit, so that nothing slips by."""
+        self._add(work.place, work.part, work.envelope.id)
 
     def unfollow(self, work: Work) -> None:
         """It did not go behind the others after all: it was handled before."""
-        self._add(work.place, work.part, -1)
+        self._drop(work.place, work.envelope.id)
 
-    def _add(self, place: tuple[str, bytes | None], part: int, change: int) -> None:
-        count = self._counts.get(place, 0) + change
-        if count > 0:
-            self._counts[place] = count
-            self._places.setdefault(part, set()).add(place)
+    def change(self, work: Work, parks: Parked | None) -> None:
+        """After a commit: `parks` is what this work has become, None where it took effect."""
+        place, id = work.place, work.envelope.id
+        if place[1] is None:
+            return
+        self._end_head(place, id)
+        if parks is None or (parks.state is ParkedState.DEAD and not parks.blocks):
+            self._drop(place, id)
         else:
-            self._counts.pop(place, None)
-            self._places.get(part, set()).discard(place)
+            self._add(place, work.part, id)
+            if parks.state is not ParkedState.BLOCKED:
+                self._heads.setdefault(place, {})[id] = work.parked.order if work.parked is not None else sys.maxsize
+            if parks.state is ParkedState.DEAD:
+                self._dead[place] = id
+        if place in self.waiting and place not in self._heads:
+            self._freed.add(place)
+
+    def suspect_dead(self) -> None:
+        """Dead letters that block may have been purged by somebody else: some of their keys are looked at, all in turn."""
+        for place in list(islice(self._dead, ASKED)):
+            self._dead[place] = self._dead.pop(place)
+            self._freed.add(place)
+
+    def next_freed(self) -> tuple[str, bytes, int] | None:
+        """(handler, key, part) whose followers may be able to go on; each once."""
+        while self._freed:
+            handler, key = place = self._freed.pop()
+            if key is not None and place in self._parts:
+                return handler, key, self._parts[place]
+        return None
+
+    def went_on(self, handler: str, key: bytes) -> None:
+        """Followers were found with nothing before them: a dead letter that stood there has been purged."""
+        place = (handler, key)
+        if (id := self._dead.get(place)) is not None:
+            self._end_head(place, id)
+            self._drop(place, id)
+
+    def _end_head(self, place: Place, id: bytes) -> None:
+        if self._dead.get(place) == id:
+            del self._dead[place]
+        heads = self._heads.get(place)
+        if heads is not None:
+            heads.pop(id, None)
+            if not heads:
+                del self._heads[place]
+
+    def _add(self, place: Place, part: int, id: bytes) -> None:
+        self._parts[place] = part
+        self.waiting.setdefault(place, set()).add(id)
+
+    def _drop(self, place: Place, id: bytes) -> None:
+        ids = self.waiting.get(place)
+        if ids is not None:
+            ids.discard(id)
+            if not ids:
+                del self.waiting[place]
+                self._parts.pop(place, None)
+
+    def _forget(self, place: Place) -> None:
+        for known in (self.waiting, self._parts, self._heads, self._dead):
+            known.pop(place, None)
+        self._freed.discard(place)

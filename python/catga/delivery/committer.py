@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from catga.errors import AppClosed
 from catga.ports.store import Outcome, Store, Unit
@@ -12,10 +12,12 @@ MOST = 512
 
 
 class Committer:
-    """One commit at a time; what arrives meanwhile forms the next group, so that groups grow with the load."""
+    """One commit at a time; what arrives meanwhile forms the next group, so that groups grow with the load. `committed` hears
+    of each."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, committed: Callable[[Sequence[Unit]], None]) -> None:
         self._store = store
+        self._committed = committed
         self._waiting: deque[tuple[Sequence[Unit], asyncio.Future[Sequence[Outcome]]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -44,8 +46,9 @@ class Committer:
             while self._waiting and size + len(self._waiting[0][0]) <= MOST:
                 group.append(self._waiting.popleft())
                 size += len(group[-1][0])
+            together = [unit for units, _ in group for unit in units]
             try:
-                outcomes = await self._store.commit([unit for units, _ in group for unit in units])
+                outcomes = await self._store.commit(together)
             except BaseException as error:
                 for _, future in group:
                     if not future.done():
@@ -53,6 +56,7 @@ class Committer:
                 if not isinstance(error, Exception):
                     raise
             else:
+                self._committed(together)
                 start = 0
                 for units, future in group:
                     if not future.done():

@@ -10,13 +10,13 @@ from catga.context import Later
 from catga.delivery.channel import Channel
 from catga.delivery.committer import Committer
 from catga.delivery.direct import Direct
-from catga.delivery.failures import UNREADABLE, Failures
+from catga.delivery.failures import UNREADABLE
 from catga.delivery.recorder import Recorder
 from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
 from catga.envelope import DAY_MS, NAMED, Codec
-from catga.errors import StoreError
+from catga.errors import CommitRefused
 from catga.messages import Message
 from catga.ports.store import Commit, Store, Unit
 from catga.ports.transport import Transport
@@ -46,7 +46,7 @@ class Delivery:
         self._channels: list[Channel] = []
         self._relay: Relay | None = None
         self.recorder: Recorder = Recorder()
-        self.committer: Committer = Committer(store)
+        self.committer: Committer = Committer(store, self._committed)
         self.outbox: Outbox = Outbox(app, codec)
         self.direct: Direct = Direct(app, codec, store, self.committer, self.outbox)
 
@@ -82,16 +82,16 @@ class Delivery:
                 name,
                 by_type,
                 clock=self._app.clock,
+                entropy=self._app.entropy,
                 codec=self._codec,
                 store=self._store,
                 committer=self.committer,
                 runner=runner,
-                failures=Failures(self._app.clock, self._app.entropy),
+                recorder=self.recorder,
                 consumer=await self._transport.consume(name, owner),
                 colocated=self._colocated,
                 concurrency=self._concurrency,
                 window_days=self._window_days,
-                recorder=self.recorder,
             )
             self._channels.append(channel)
             await channel.start()
@@ -114,16 +114,12 @@ class Delivery:
             encode(message, each, now, 0, deadline_ms, None, flags) for message, each in zip(messages, ids, strict=True)
         ]
         await self._commit(Unit(publish=rows))
-        if self._relay is not None:
-            self._relay.nudge()
         return [Receipt(each.hex(), True) for each in ids]
 
     async def schedule(self, later: Later) -> None:
         """Commits a message that waits for its time."""
         row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
         await self._commit(Unit(park=[scheduled(row)]))
-        for channel in self._channels:
-            channel.nudge()
 
     async def cancel(self, id: bytes) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
@@ -151,4 +147,12 @@ class Delivery:
         if outcome.error is not None:
             raise outcome.error
         if outcome.commit is not Commit.COMMITTED:
-            raise StoreError("the commit was refused", why=outcome.commit.value)
+            raise CommitRefused("the commit was refused", why=outcome.commit.value)
+
+    def _committed(self, units: Sequence[Unit]) -> None:
+        """Who waits for what a commit may have brought is woken."""
+        if self._relay is not None and any(unit.publish for unit in units):
+            self._relay.nudge()
+        if any(unit.park for unit in units):
+            for channel in self._channels:
+                channel.nudge()

@@ -10,7 +10,7 @@ from catga.delivery.committer import Committer
 from catga.delivery.run import Outbox
 from catga.delivery.work import CONFLICTS, Target
 from catga.envelope import DAY_MS, Codec
-from catga.errors import Conflict, StoreError
+from catga.errors import CommitRefused, Conflict
 from catga.messages import reply_type
 from catga.ports.store import COMMITTED, Commit, Mark, Store, Unit
 from catga.result import Err
@@ -53,7 +53,7 @@ class Direct:
                             return decoder.decode(await self._stored(target, day, id) or b"\xc0")
                         conflicts += 1
                         if not isinstance(outcome.error, Conflict) or conflicts > CONFLICTS:
-                            raise outcome.error or StoreError("the commit was refused")
+                            raise outcome.error or CommitRefused("the commit was refused", why=outcome.commit.value)
                     ctx.attempt += 1
                     ctx._discard()
             finally:

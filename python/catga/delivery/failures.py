@@ -40,7 +40,8 @@ def history_of(row: Parked) -> list[Failure]:
 class Failures:
     """Decides between another try and a dead letter."""
 
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, channel: str, clock: Clock, entropy: Entropy) -> None:
+        self._channel = channel
         self._clock = clock
         self._entropy = entropy
 
@@ -70,11 +71,10 @@ class Failures:
     def _row(self, work: Work, state: ParkedState, due: int, failures: int, reason: str, history: bytes) -> Parked:
         envelope, parked = work.envelope, work.parked
         place, claims = (parked.order, parked.claims) if parked is not None else (0, 0)
-        channel = work.channel
         return Parked(
             work.target.id,
             envelope.id,
-            channel,
+            self._channel,
             work.part,
             envelope.key,
             state,

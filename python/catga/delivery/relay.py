@@ -46,7 +46,7 @@ class Relay:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._store.release(self._leases, self._owner, leave=True)
+        await self._store.release(SCOPE, self._owner, self._leases, leave=True)
 
     async def _work(self) -> None:
         while True:
@@ -69,7 +69,7 @@ class Relay:
         self._renewed = before
         spare = sorted(share.leases, key=lambda lease: -lease.part)[: share.surplus]
         if spare:
-            await self._store.release(spare, self._owner)
+            await self._store.release(SCOPE, self._owner, spare)
         self._leases = [lease for lease in share.leases if lease not in spare]
 
     async def _publish(self, lease: Lease) -> bool:

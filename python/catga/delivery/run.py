@@ -5,10 +5,10 @@ from typing import Any
 
 from catga.context import Context, Later
 from catga.delivery.work import Target, Work
-from catga.envelope import Codec, caused_by
+from catga.envelope import DAY_MS, Codec, caused_by
 from catga.errors import DeadlineExceeded, HandlerCancelled
 from catga.ports.messages import Outgoing
-from catga.ports.store import Mark, Parked, ParkedState, Unit
+from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 from catga.result import Err
 from catga.transaction import Connection, Row, Transaction
 
@@ -43,7 +43,7 @@ def scheduled(row: Outgoing) -> Parked:
 
 
 class Runner:
-    """Runs works; knows nothing of queues and commits."""
+    """Calls handlers and says what their success writes."""
 
     def __init__(
         self, app: Any, outbox: Outbox, fetch: Callable[[str, tuple[Any, ...]], Awaitable[Sequence[Row]]]
@@ -52,8 +52,8 @@ class Runner:
         self._outbox = outbox
         self._fetch = fetch
 
-    async def run(self, work: Work) -> tuple[Context, Any]:
-        """(context, reply); raises what the handler raised, after the immediate retries."""
+    def context(self, work: Work, connection: Connection | None = None) -> Context:
+        """Of one attempt; `DeadlineExceeded` where nobody wants it any more."""
         envelope = work.envelope
         deadline = envelope.deadline_ms
         if deadline and self._app.clock.wall_ms() > deadline:
@@ -62,80 +62,64 @@ class Runner:
                 where=f"message {envelope.id.hex()}",
                 fix="nothing: its sender no longer wants it",
             )
-        ctx = Context(
-            self._app,
-            None,
-            Transaction(self._fetch),
-            envelope,
-            1 if work.parked is None else work.failures + 1,
-            envelope.id,
-        )
-        if not work.target.retry.immediate:
-            try:
-                return ctx, await work.target.call(work.message, ctx)
-            except BaseException:
-                await leave(ctx)
-                raise
-        return ctx, await self._tries(work.target, work.message, ctx)
+        tx = connection or Transaction(self._fetch)
+        return Context(self._app, None, tx, envelope, work.failures + 1, envelope.id)
 
-    async def run_alone(self, work: Work, connection: Connection) -> tuple[Context, Any]:
-        """As `run`, with the store's own connection; not retried in place: what it wrote is only undone with all of it."""
-        ctx = Context(self._app, None, connection, work.envelope, work.failures + 1, work.envelope.id)
-        return ctx, await work.target.call(work.message, ctx)
+    def batch_context(self) -> Context:
+        """Of one attempt at a list."""
+        return Context(self._app, None, Transaction(self._fetch))
 
-    async def run_batch(self, target: Target, works: Sequence[Work]) -> tuple[Context, Any]:
+    def reply(self, work: Work, ctx: Context) -> Awaitable[Any]:
+        """What the handler replies; raises what it raises, after the immediate retries."""
+        target = work.target
+        if target.retry.immediate:
+            return self._tries(target, work.message, ctx)
+        return target.call(work.message, ctx)
+
+    def batch_reply(self, target: Target, works: Sequence[Work], ctx: Context) -> Awaitable[Any]:
         """One call for a list of messages."""
-        ctx = Context(self._app, None, Transaction(self._fetch))
-        return ctx, await self._tries(target, [work.message for work in works], ctx)
+        return self._tries(target, [work.message for work in works], ctx)
 
     async def _tries(self, target: Target, message: Any, ctx: Context) -> Any:
         tries = target.retry.immediate
-        try:
-            while True:
-                try:
-                    return await target.call(message, ctx)
-                except target.retry.on:
-                    if tries <= 0:
-                        raise
-                    tries -= 1
-                    ctx.attempt += 1
-                    ctx._discard()
-        except BaseException:
-            await leave(ctx)
-            raise
-
-    def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
-        """What a list's success writes: everybody's mark with what the handler wrote."""
-        unit = Unit(
-            statements=ctx._tx.statements,
-            marks=[
-                Mark(work.envelope.day, target.id, work.envelope.id, replace=work.parked is not None) for work in works
-            ],
-            unpark=[(target.id, work.envelope.id) for work in works if work.parked is not None],
-        )
-        if ctx._out is not None:
-            unit.publish, unit.park = self._outbox.rows(ctx._out, None)
-        return unit
+        while True:
+            try:
+                return await target.call(message, ctx)
+            except target.retry.on:
+                if tries <= 0:
+                    raise
+                tries -= 1
+                ctx.attempt += 1
+                ctx._discard()
 
     def unit(self, work: Work, ctx: Context, reply: Any) -> Unit:
         """What a success writes: nothing but its mark where the reply is `Err`."""
-        envelope = work.envelope
-        mark = Mark(envelope.day, work.target.id, envelope.id, replace=work.parked is not None)
-        unit = Unit(marks=[mark])
+        envelope, parked = work.envelope, work.parked
+        day = envelope.due_ms // DAY_MS
+        unit = Unit(marks=(Mark(day, work.target.id, envelope.id, MarkState.DONE, None, parked is not None),))
         if reply.__class__ is not Err:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
                 unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id)
-        if work.parked is not None:
-            unit.unpark = [(work.target.id, envelope.id)]
+        if parked is not None:
+            unit.unpark = (work.name,)
         return unit
 
-
-async def leave(ctx: Context) -> None:
-    """Ends what providers gave for this message alone."""
-    if ctx._stack is not None:
-        await ctx._stack.aclose()
+    def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
+        """What a list's success writes: everybody's mark with what the handler wrote."""
+        id, done = target.id, MarkState.DONE
+        unit = Unit(
+            statements=ctx._tx.statements,
+            marks=[
+                Mark(work.envelope.due_ms // DAY_MS, id, work.envelope.id, done, None, work.parked is not None)
+                for work in works
+            ],
+            unpark=[work.name for work in works if work.parked is not None],
+        )
+        if ctx._out is not None:
+            unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+        return unit
 
 
 def own_cancellation(work: Work, error: BaseException) -> HandlerCancelled:

@@ -1,7 +1,5 @@
 """Work: one message for one handler, on its way from a delivery or a parked row to its commit."""
 
-from typing import Any
-
 import msgspec
 
 from catga.envelope import Envelope
@@ -40,7 +38,6 @@ class Work(msgspec.Struct, eq=False, gc=False):
     target: Target
     message: Message
     envelope: Envelope
-    channel: str
     part: int
     lease: Lease | None
     frame: bytes
@@ -55,6 +52,11 @@ class Work(msgspec.Struct, eq=False, gc=False):
         return self.parked.failures if self.parked is not None else 0
 
     @property
-    def place(self) -> Any:
-        """What a set of blocked keys knows it by."""
+    def place(self) -> tuple[str, bytes | None]:
+        """What blocked keys are known by."""
         return (self.target.id, self.envelope.key)
+
+    @property
+    def name(self) -> tuple[str, bytes]:
+        """What its mark and its parked row are known by."""
+        return (self.target.id, self.envelope.id)

@@ -2,7 +2,7 @@
 nothing is known of any item."""
 
 from catga.ports.messages import PARTS, Delivery, Lease, Outgoing
-from catga.ports.store import Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Store, Unit
+from catga.ports.store import Commit, Mark, MarkState, Outcome, Parked, ParkedState, Share, Store, Unit, Waiting
 from catga.ports.transport import Capabilities, Consumer, Sent, Settle, Settled, Transport
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "Store",
     "Transport",
     "Unit",
+    "Waiting",
 ]

@@ -60,6 +60,21 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
     order: int = 0
     """Given by the store; followers of a key leave in this order."""
 
+    @property
+    def blocks(self) -> bool:
+        """Whether it is a dead letter that its key waits for."""
+        return self.state is ParkedState.DEAD and self.due_ms < 0
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A parked message that later ones of its key must wait behind; `dead` where it is a dead letter that blocks."""
+
+    handler: str
+    key: bytes
+    part: int
+    id: bytes
+    dead: bool
+
 
 class Unit(msgspec.Struct, eq=False, gc=False):
     """What one handler's outcome writes: all of it, or nothing.
@@ -172,8 +187,8 @@ class Store(Protocol):
         fair share, each under a new epoch. Shares differ by one at most."""
         ...
 
-    async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:
-        """Gives parts back cleanly; with `leave` the owner is no longer counted when parts are shared out."""
+    async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
+        """Gives parts of a scope back cleanly; with `leave` the owner is no longer counted when its parts are shared out."""
         ...
 
     async def clear(self, leases: Sequence[Lease]) -> None:
@@ -199,8 +214,8 @@ class Store(Protocol):
         head waits for a retry, or is a dead letter that blocks."""
         ...
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
-        """(handler, key, part) of every parked row that later messages of its key must wait behind."""
+    async def waiting(self, channel: str, parts: Sequence[int]) -> Sequence[Waiting]:
+        """Every parked row that later messages of its key must wait behind, in their order."""
         ...
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
@@ -212,5 +227,6 @@ class Store(Protocol):
         ...
 
     async def pending(self) -> int:
-        """Messages that are neither handled, dead nor scheduled for later; 0 says that nothing is left to do."""
+        """Messages that are neither handled, dead nor scheduled for later, and wait behind no dead letter that blocks; 0 says
+        that nothing is left to do."""
         ...

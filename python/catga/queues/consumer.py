@@ -139,7 +139,7 @@ class LeasedConsumer:
             await asyncio.wait([self._keeper])
         leases = [held.lease for held in self._held.values()]
         self._held.clear()
-        await self._store.release(leases, self._owner, leave=True)
+        await self._store.release(self._channel, self._owner, leases, leave=True)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -163,10 +163,9 @@ class LeasedConsumer:
     async def _urgent(self, parts: Sequence[int], most: int) -> list[Delivery]:
         found: list[Delivery] = []
         for row in await self._rows.urgent(parts, most + len(self._express)):
-            part, token, place, _ = row
-            held = self._held.get(part)
-            if token not in self._out and held is not None and held.out < WINDOW and len(found) < most:
-                self._express.add(token)
+            held = self._held.get(row[0])
+            if row[1] not in self._out and held is not None and held.out < WINDOW and len(found) < most:
+                self._express.add(row[1])
                 found.append(self._hand_out(held, row, False))
         return found
 
@@ -226,7 +225,7 @@ class LeasedConsumer:
         if idle := [each.lease for each in held.values() if each.wanted and not each.out]:
             for lease in idle:
                 del held[lease.part]
-            await self._store.release(idle, self._owner)
+            await self._store.release(self._channel, self._owner, idle)
         self._rows.wake()
 
     async def _begin(self, lease: Lease) -> Held:

@@ -54,16 +54,15 @@ class Leases:
             leases.append(Lease(scope, part, held.epoch, now + ttl, held.crashes))
         return Share(leases, max(0, len(mine) - share))
 
-    def release(self, leases: Sequence[Lease], owner: str, leave: bool) -> None:
+    def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool) -> None:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
         for lease in leases:
-            part = self._parts.get((lease.scope, lease.part))
+            part = self._parts.get((scope, lease.part))
             if part is not None and part.epoch == lease.epoch and part.owner == owner:
                 part.owner = None
                 part.forget()
         if leave:
-            for members in self._members.values():
-                members.pop(owner, None)
+            self._members.get(scope, {}).pop(owner, None)
 
     def clear(self, leases: Sequence[Lease]) -> None:
         """What their crashed holders had out has ended."""

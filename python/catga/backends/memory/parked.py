@@ -5,7 +5,7 @@ from itertools import islice, takewhile
 
 import msgspec
 
-from catga.ports.store import Parked, ParkedState
+from catga.ports.store import Parked, ParkedState, Waiting
 
 _TIMED = {ParkedState.RETRY, ParkedState.SCHEDULED}
 
@@ -52,11 +52,13 @@ class ParkedRows:
         front = takewhile(lambda row: row.state is ParkedState.BLOCKED, sorted(rows, key=lambda row: row.order))
         return list(islice(front, most))
 
-    def waiting(self, channel: str, parts: Collection[int]) -> list[tuple[str, bytes, int]]:
+    def waiting(self, channel: str, parts: Collection[int]) -> list[Waiting]:
         """Rows that later messages of their key must wait behind."""
         rows = self._of(channel, parts, lambda row: row.state is not ParkedState.SCHEDULED and _holds_up(row))
         return [
-            (row.handler, row.key, row.part) for row in sorted(rows, key=lambda row: row.order) if row.key is not None
+            Waiting(row.handler, row.key, row.part, row.id, row.blocks)
+            for row in sorted(rows, key=lambda row: row.order)
+            if row.key is not None
         ]
 
     def dead(self, most: int, handler: str | None) -> list[Parked]:
@@ -72,12 +74,20 @@ class ParkedRows:
         )
 
     def pending(self) -> int:
-        """Those that are neither dead nor scheduled."""
-        return sum(row.state in (ParkedState.RETRY, ParkedState.BLOCKED) for row in self._rows.values())
+        """Those that are neither dead nor scheduled, and wait behind no dead letter."""
+        behind = {_queue_of(row) for row in self._rows.values() if row.blocks}
+        return sum(
+            row.state is ParkedState.RETRY or (row.state is ParkedState.BLOCKED and _queue_of(row) not in behind)
+            for row in self._rows.values()
+        )
 
     def _of(self, channel: str, parts: Collection[int], wanted: Callable[[Parked], bool]) -> Iterator[Parked]:
         return (row for row in self._rows.values() if row.channel == channel and row.part in parts and wanted(row))
 
 
 def _holds_up(row: Parked) -> bool:
-    return row.key is not None and (row.state is not ParkedState.DEAD or row.due_ms < 0)
+    return row.key is not None and (row.state is not ParkedState.DEAD or row.blocks)
+
+
+def _queue_of(row: Parked) -> tuple[str, str, int, bytes | None]:
+    return row.handler, row.channel, row.part, row.key

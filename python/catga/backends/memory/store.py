@@ -9,7 +9,7 @@ from catga.backends.memory.options import MemoryOptions
 from catga.clock import Bell, Clock
 from catga.errors import AppClosed, ForbiddenStatement, StoreFull
 from catga.ports.messages import Lease, Outgoing
-from catga.ports.store import COMMITTED, Mark, Outcome, Parked, Share, Unit
+from catga.ports.store import COMMITTED, Mark, Outcome, Parked, Share, Unit, Waiting
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ class MemoryStore:
         """See the port."""
         return self._data().leases.claim(scope, owner, parts, ttl, self.clock.monotonic())
 
-    async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:
+    async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port."""
-        self._data().leases.release(leases, owner, leave)
+        self._data().leases.release(scope, owner, leases, leave)
 
     async def clear(self, leases: Sequence[Lease]) -> None:
         """See the port."""
@@ -151,7 +151,7 @@ class MemoryStore:
         """See the port."""
         return self._data().parked.followers(channel, part, handler, key, most)
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
+    async def waiting(self, channel: str, parts: Sequence[int]) -> Sequence[Waiting]:
         """See the port."""
         return self._data().parked.waiting(channel, parts)
 

@@ -4,9 +4,9 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from catga.backends.sqlite.failures import store_error
 from catga.backends.sqlite.gate import Gate
@@ -273,31 +273,3 @@ def _reads(action: int, first: str | None) -> bool:
 def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
     # `query_only` refuses every write; this refuses to switch it off, and what would outlast the question.
     return sqlite3.SQLITE_DENY if action in _ENDS and not _reads(action, first) else sqlite3.SQLITE_OK
-
-
-def chunks(rows: Sequence[Any]) -> list[Sequence[Any]]:
-    """Slices of 256, 64, 16, 4 and 1: few distinct statements for the cache, one step for many rows."""
-    found: list[Sequence[Any]] = []
-    start = 0
-    for size in (256, 64, 16, 4, 1):
-        while len(rows) - start >= size:
-            found.append(rows[start : start + size])
-            start += size
-    return found
-
-
-def insert_rows(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]]) -> None:
-    """A multi-row insert: one step and one release of the GIL for up to 256 rows."""
-    if not rows:
-        return
-    one = "(" + ",".join("?" * len(rows[0])) + ")"
-    for chunk in chunks(rows):
-        connection.execute(f"{head} values {','.join([one] * len(chunk))}", [value for row in chunk for value in row])
-
-
-def delete_rows(connection: sqlite3.Connection, head: str, keys: Sequence[Any]) -> int:
-    """Deletes by a list of keys; how many rows went."""
-    gone = 0
-    for chunk in chunks(keys):
-        gone += connection.execute(f"{head} ({','.join('?' * len(chunk))})", chunk).rowcount
-    return gone

@@ -56,15 +56,17 @@ class Leases:
             leases.append(Lease(scope, part, epoch + 1, until, crashes))
         return Share(leases, max(0, len(mine) - share))
 
-    def release(self, connection: sqlite3.Connection, leases: Sequence[Lease], owner: str, leave: bool) -> None:
+    def release(
+        self, connection: sqlite3.Connection, scope: str, owner: str, leases: Sequence[Lease], leave: bool
+    ) -> None:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
         for lease in leases:
             connection.execute(
                 "update catga_leases set owner = null, crashes = 0, alone = 0, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
-                (lease.scope, lease.part, lease.epoch, owner),
+                (scope, lease.part, lease.epoch, owner),
             )
         if leave:
-            connection.execute("delete from catga_members where owner = ?", (owner,))
+            connection.execute("delete from catga_members where scope = ? and owner = ?", (scope, owner))
 
     def clear(self, connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
         """Whoever crashed before is forgotten: what it had out has ended."""

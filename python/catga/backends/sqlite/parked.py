@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from catga.backends.sqlite.names import Names
-from catga.ports.store import Parked, ParkedState
+from catga.ports.store import Parked, ParkedState, Waiting
 
 _COLUMNS = "handler, id, channel, part, key, state, due_ms, frame, claims, failures, reason, history, place"
 
@@ -43,19 +43,20 @@ def followers(
     return found
 
 
-def waiting_keys(
-    connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]
-) -> list[tuple[str, bytes, int]]:
-    """Keys that later messages must wait behind."""
+def waiting(connection: sqlite3.Connection, names: Names, channel: str, parts: Sequence[int]) -> list[Waiting]:
+    """Rows that later messages of their key must wait behind."""
     chosen = ",".join(f"{part:d}" for part in parts)
     rows = connection.execute(
         f"""
-        select handler, key, part from catga_parked where channel = ? and part in ({chosen}) and key is not null
+        select handler, key, part, id, state from catga_parked where channel = ? and part in ({chosen}) and key is not null
           and (state in ('retry', 'blocked') or (state = 'dead' and due_ms < 0)) order by place
         """,
         (names.number(channel),),
     )
-    return [(names.text(connection, handler), key, part) for handler, key, part in rows]
+    return [
+        Waiting(names.text(connection, handler), key, part, id, state == "dead")
+        for handler, key, part, id, state in rows
+    ]
 
 
 def dead_letters(connection: sqlite3.Connection, names: Names, most: int, handler: str | None) -> list[Parked]:
@@ -76,10 +77,13 @@ def next_due(connection: sqlite3.Connection) -> int | None:
 
 
 def pending(connection: sqlite3.Connection) -> int:
-    """Queued, in the outbox, or waiting for a retry; counted only as far as it matters."""
+    """Queued, in the outbox, or waiting for a retry; counted only as far as it matters. What waits behind a dead letter that
+    blocks waits for somebody to look at it."""
     (count,) = connection.execute(
         "select (select count(*) from (select 1 from catga_queue limit 1000)) + (select count(*) from (select 1 from catga_outbox limit 1000))"
-        " + (select count(*) from (select 1 from catga_parked where state in ('retry', 'blocked') limit 1000))"
+        " + (select count(*) from (select 1 from catga_parked as row where state = 'retry' or (state = 'blocked' and not exists ("
+        "select 1 from catga_parked as head where head.handler = row.handler and head.channel = row.channel and head.part = row.part"
+        " and head.key = row.key and head.state = 'dead' and head.due_ms < 0)) limit 1000))"
     ).fetchone()
     return int(count)
 

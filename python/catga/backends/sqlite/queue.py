@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from catga.backends.sqlite.bookkeeping import insert_queued
 from catga.backends.sqlite.rows import SqliteRows
-from catga.backends.sqlite.writes import insert_queued
 from catga.ports.messages import Outgoing
 from catga.ports.transport import Capabilities, Sent
 from catga.queues import LeasedConsumer

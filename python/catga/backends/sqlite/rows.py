@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from catga.backends.sqlite.database import chunks, delete_rows
+from catga.backends.sqlite.lists import chunks, delete_rows
 from catga.backends.sqlite.places import TURNS, last_turn, part_of, place
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
@@ -49,9 +49,7 @@ class SqliteRows:
             range_ = place(self._channel, 0, 0), place(self._channel, NORMAL, 0), most
             rows = connection.execute(_ROWS, range_).fetchall()
             if len(rows) < most:
-                return [
-                    (part, number, number, frame) for number, frame in rows if (part := part_of(number)) in parts
-                ]
+                return [(part, number, number, frame) for number, frame in rows if (part := part_of(number)) in parts]
             # Parts of other instances may stand before ours.
             found: list[Row] = []
             for rank in range(NORMAL):
@@ -86,11 +84,9 @@ class SqliteRows:
 
         def exist(connection: sqlite3.Connection) -> bool:
             return any(
-                connection.execute(
-                    f"select 1 from catga_queue where number in ({','.join('?' * len(chunk))}) limit 1", chunk
-                ).fetchone()
+                connection.execute(f"select 1 from catga_queue where number in {marks} limit 1", chunk).fetchone()
                 is not None
-                for chunk in chunks(sorted(tokens))
+                for marks, chunk in chunks(sorted(tokens))
             )
 
         return self._store.database.read_here(exist)

@@ -5,18 +5,20 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from catga.backends.sqlite.database import Database, delete_rows, to_its_end
+from catga.backends.sqlite.bookkeeping import find_marks
+from catga.backends.sqlite.database import Database, to_its_end
 from catga.backends.sqlite.exclusive import still_ours, within
 from catga.backends.sqlite.failures import question_error, statement_error, store_error
 from catga.backends.sqlite.leases import Leases
+from catga.backends.sqlite.lists import delete_rows
 from catga.backends.sqlite.names import Names, UnknownName
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting_keys
-from catga.backends.sqlite.writes import GroupLost, Unclear, Writes, find_marks
+from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting
+from catga.backends.sqlite.writes import GroupLost, Unclear, Writes
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, OutcomeUnknown, StoreError
 from catga.ports.messages import Lease, Outgoing
-from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit
+from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
@@ -158,9 +160,9 @@ class SqliteStore:
 
         return await self.write(claim)
 
-    async def release(self, leases: Sequence[Lease], owner: str, leave: bool = False) -> None:
+    async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
-        await self.write(lambda connection: self._leases.release(connection, leases, owner, leave))
+        await self.write(lambda connection: self._leases.release(connection, scope, owner, leases, leave))
 
     async def clear(self, leases: Sequence[Lease]) -> None:
         """See the port."""
@@ -211,12 +213,12 @@ class SqliteStore:
             lambda connection: followers(connection, self.names, channel, part, handler, key, most)
         )
 
-    async def waiting_keys(self, channel: str, parts: Sequence[int]) -> Sequence[tuple[str, bytes, int]]:
+    async def waiting(self, channel: str, parts: Sequence[int]) -> Sequence[Waiting]:
         """See the port."""
         self.database.check()
         if self.names.unknown([channel]):
             return []
-        return self.database.read_here(lambda connection: waiting_keys(connection, self.names, channel, parts))
+        return self.database.read_here(lambda connection: waiting(connection, self.names, channel, parts))
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
         """See the port."""

@@ -1,16 +1,15 @@
 """Group commit: the units of many handlers in one transaction, each undone alone where it fails."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from catga.backends.sqlite.database import MARK, Database, chunks, delete_rows, insert_rows
+from catga.backends.sqlite.bookkeeping import Bookkeeping, find_marks
+from catga.backends.sqlite.database import MARK, Database
 from catga.backends.sqlite.failures import forbidden, statement_error, store_error
 from catga.backends.sqlite.names import Names
-from catga.backends.sqlite.places import place, take_turns
 from catga.errors import Conflict, StaleLease
-from catga.ports.messages import Lease, Outgoing
+from catga.ports.messages import Lease
 from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
-from catga.queues import rank_of
 from catga.transaction import Statement
 
 _DUPLICATE = Outcome(Commit.DUPLICATE)
@@ -50,24 +49,26 @@ class Writes:
     def apply_hopefully(self, units: Sequence[Unit]) -> list[Outcome]:
         """All units with no savepoint and no look-up, as nearly every group allows; `Unclear` where this one does not,
         and then the transaction must be undone."""
-        connection = self._database.writer
-        if self._stale({lease for unit in units for lease in unit.leases}):
-            raise Unclear
+        execute = self._database.writer.execute
+        books = self._books()
         self._database.guarded = True
         try:
             for unit in units:
                 if unit.unpark:
                     raise Unclear
                 for statement in unit.statements:
-                    cursor = connection.execute(_APART + statement.sql, statement.args)
+                    cursor = execute(_APART + statement.sql, statement.args)
                     if statement.expect is not None and _touched(cursor) != statement.expect:
                         raise Unclear
+                books.add(unit)
         except Exception as error:
             raise Unclear from error
         finally:
             self._database.guarded = False
+        if self._stale(units):
+            raise Unclear
         try:
-            self._bookkeeping(connection, units)
+            books.write()
         except sqlite3.IntegrityError as error:
             raise Unclear from error
         return [COMMITTED] * len(units)
@@ -75,16 +76,16 @@ class Writes:
     def apply(self, units: Sequence[Unit]) -> list[Outcome]:
         """Everything in order; raises `GroupLost` where the transaction is gone, and nothing of it was written."""
         connection = self._database.writer
-        stale = self._stale({lease for unit in units for lease in unit.leases})
+        stale = self._stale(units)
         outcomes: list[Outcome] = []
-        written: list[Unit] = []
+        books = self._books()
         taken = self._existing([mark for unit in units for mark in unit.marks if not mark.replace])
         for unit in units:
             outcome = _STALE if stale and not stale.isdisjoint(unit.leases) else self._one(connection, unit, taken)
             outcomes.append(outcome)
             if outcome is COMMITTED:
-                written.append(unit)
-        self._bookkeeping(connection, written)
+                books.add(unit)
+        books.write()
         return outcomes
 
     def _one(self, connection: sqlite3.Connection, unit: Unit, taken: set[tuple[int, int, bytes]]) -> Outcome:
@@ -147,12 +148,14 @@ class Writes:
             raise whole from error
         return statement_error(error, statement.sql)
 
-    def _stale(self, leases: set[Lease]) -> set[Lease]:
-        found: dict[tuple[str, int], int] = {}
+    def _stale(self, units: Iterable[Unit]) -> set[Lease]:
+        # By identity first: all units of a part come under one object, and comparing costs more than the rest.
+        leases = {id(lease): lease for unit in units for lease in unit.leases}.values()
+        epochs: dict[tuple[str, int], int] = {}
         for scope in {lease.scope for lease in leases}:
             rows = self._database.writer.execute("select part, epoch from catga_leases where scope = ?", (scope,))
-            found |= {(scope, part): epoch for part, epoch in rows}
-        return {lease for lease in leases if found.get((lease.scope, lease.part)) != lease.epoch}
+            epochs |= {(scope, part): epoch for part, epoch in rows}
+        return {lease for lease in leases if epochs.get((lease.scope, lease.part)) != lease.epoch}
 
     def _existing(self, marks: Sequence[Mark]) -> set[tuple[int, int, bytes]]:
         groups: dict[tuple[int, int], list[bytes]] = {}
@@ -160,78 +163,11 @@ class Writes:
             groups.setdefault((mark.day, self._names.number(mark.handler)), []).append(mark.id)
         return find_marks(self._database.writer, groups)
 
-    def _bookkeeping(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
-        number = self._names.numbers
-        marks: list[Sequence[object]] = []
-        replaced: list[Sequence[object]] = []
-        for unit in units:
-            for mark in unit.marks:
-                row = (mark.day, number[mark.handler], mark.id, mark.state._value_, mark.reply)
-                (replaced if mark.replace else marks).append(row)
-        # Replacing ones first: one that does not, for the same message in the same group, is seen to be a duplicate.
-        insert_rows(connection, "insert or replace into catga_marks", replaced)
-        insert_rows(connection, "insert into catga_marks", marks)
-        published = [message for unit in units for message in unit.publish]
-        if self.colocated:
-            insert_queued(connection, self._names, published)
-        else:
-            sent = [(m.part, m.id, m.channel, m.key, m.priority, m.due_ms, m.frame) for m in published]
-            insert_rows(connection, "insert into catga_outbox (part, id, channel, key, priority, due_ms, frame)", sent)
-        parked = [row for unit in units for row in unit.park]
-        if parked:
-            turn = take_turns(connection, len(parked))
-            rows = [
-                (
-                    number[p.handler],
-                    p.id,
-                    number[p.channel],
-                    p.part,
-                    p.key,
-                    p.state.value,
-                    p.due_ms,
-                    p.frame,
-                    p.claims,
-                    p.failures,
-                    p.reason,
-                    p.history,
-                    p.order or turn + n,
-                )
-                for n, p in enumerate(parked, 1)
-            ]
-            insert_rows(connection, "insert or replace into catga_parked", rows)
-        delete_rows(
-            connection, "delete from catga_queue where number in", [token for unit in units for token in unit.settle]
-        )
-
-
-def insert_queued(connection: sqlite3.Connection, names: Names, messages: Sequence[Outgoing]) -> None:
-    """Into the queue in this file, in order."""
-    if not messages:
-        return
-    turn = take_turns(connection, len(messages))
-    rows = [
-        (place(names.numbers[message.channel], rank_of(message), message.part) + turn + n, message.frame)
-        for n, message in enumerate(messages, 1)
-    ]
-    insert_rows(connection, "insert into catga_queue", rows)
+    def _books(self) -> Bookkeeping:
+        return Bookkeeping(self._database.writer, self._names, self.colocated)
 
 
 def _touched(cursor: sqlite3.Cursor) -> int:
     # Rows that are returned are counted only once they have been read.
     cursor.fetchall()
     return cursor.rowcount
-
-
-def find_marks(
-    connection: sqlite3.Connection, groups: Mapping[tuple[int, int], Sequence[bytes]]
-) -> set[tuple[int, int, bytes]]:
-    """Those (day, handler, id) that have a mark."""
-    return {
-        (day, handler, id)
-        for (day, handler), ids in groups.items()
-        for chunk in chunks(ids)
-        for (id,) in connection.execute(
-            f"select id from catga_marks where day = ? and handler = ? and id in ({','.join('?' * len(chunk))})",
-            (day, handler, *chunk),
-        )
-    }

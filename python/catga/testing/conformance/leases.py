@@ -69,7 +69,7 @@ class LeasesConformance(Conformance):
         await self.claim(store, "a")
         await clock.advance(self.lease_ttl * 1.5)
         share = await self.claim(store, "b")
-        await store.release(share.leases, "b", leave=True)
+        await store.release(SCOPE, "b", share.leases, leave=True)
         assert await self.crashes(store, "c") == {0}
 
     async def test_clearing_ends_the_row(self, stores: Stores, clock: SteeredClock) -> None:
@@ -95,7 +95,7 @@ class LeasesConformance(Conformance):
     async def test_a_released_part_is_free_at_once_and_clean(self, stores: Stores) -> None:
         store = await stores.open()
         old = by_part(await self.claim(store, "a"))
-        await store.release([old[3], old[5]], "a")
+        await store.release(SCOPE, "a", [old[3], old[5]])
         new = by_part(await self.claim(store, "b"))
         assert sorted(new) == [3, 5]
         assert all(lease.epoch > old[part].epoch and lease.crashes == 0 for part, lease in new.items())
@@ -109,7 +109,7 @@ class LeasesConformance(Conformance):
             owner = chance.choice("abc")
             if chance.random() < 0.3 and held.get(owner):
                 leases = chance.sample(sorted(held[owner].values(), key=str), 1)
-                await store.release(leases, owner)
+                await store.release(SCOPE, owner, leases)
             elif chance.random() < 0.3:
                 await clock.advance(self.lease_ttl * 0.7)
             held[owner] = by_part(await self.claim(store, owner))
@@ -119,21 +119,29 @@ class LeasesConformance(Conformance):
     async def test_only_its_holder_releases_a_part(self, stores: Stores, clock: SteeredClock) -> None:
         store = await stores.open()
         old = by_part(await self.claim(store, "a"))
-        await store.release(list(old.values()), "b")
+        await store.release(SCOPE, "b", list(old.values()))
         assert list((await self.claim(store, "b")).leases) == []
-        await store.release([], "b", leave=True)
+        await store.release(SCOPE, "b", [], leave=True)
         await clock.advance(self.lease_ttl * 1.5)
         await self.claim(store, "b")
-        await store.release(list(old.values()), "a", leave=True)
+        await store.release(SCOPE, "a", list(old.values()), leave=True)
         assert len((await self.claim(store, "b")).leases) == 16
         assert len((await self.claim(store, "c")).leases) == 0
 
     async def test_releasing_twice_is_no_mistake(self, stores: Stores) -> None:
         store = await stores.open()
         leases = (await self.claim(store, "a")).leases
-        await store.release(leases, "a", leave=True)
-        await store.release(leases, "a", leave=True)
+        await store.release(SCOPE, "a", leases, leave=True)
+        await store.release(SCOPE, "a", leases, leave=True)
         assert len((await self.claim(store, "b")).leases) == 16
+
+    async def test_who_leaves_one_scope_stays_in_the_others(self, stores: Stores) -> None:
+        store = await stores.open()
+        for scope in ("one", "two"):
+            await self.claim(store, "a", scope)
+        await store.release("one", "a", [], leave=True)
+        assert (await self.claim(store, "b", "two")).leases == []
+        assert (await self.claim(store, "a", "two")).surplus == 8
 
     async def test_scopes_do_not_meet(self, stores: Stores) -> None:
         store = await stores.open()
@@ -159,7 +167,7 @@ class LeasesConformance(Conformance):
         await self.claim(store, "b")
         second = await self.claim(store, "a")
         assert (len(second.leases), second.surplus) == (16, 8)
-        await store.release(second.leases[:8], "a")
+        await store.release(SCOPE, "a", second.leases[:8])
         third = await self.claim(store, "a")
         assert (len(third.leases), third.surplus) == (8, 0)
         assert len((await self.claim(store, "b")).leases) == 8
@@ -167,7 +175,7 @@ class LeasesConformance(Conformance):
     async def test_who_leaves_is_no_longer_counted(self, stores: Stores) -> None:
         store = await stores.open()
         held = await self.balance(store, ["a", "b"])
-        await store.release(list(held["b"].values()), "b", leave=True)
+        await store.release(SCOPE, "b", list(held["b"].values()), leave=True)
         share = await self.claim(store, "a")
         assert (len(share.leases), share.surplus) == (16, 0)
 
@@ -193,7 +201,7 @@ class LeasesConformance(Conformance):
             for owner in owners:
                 share = await self.claim(store, owner)
                 spare = sorted(share.leases, key=lambda lease: -lease.part)[: share.surplus]
-                await store.release(spare, owner)
+                await store.release(SCOPE, owner, spare)
                 held[owner] = {lease.part: lease for lease in share.leases if lease not in spare}
         return held
 

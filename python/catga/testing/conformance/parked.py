@@ -2,7 +2,7 @@
 
 import asyncio
 
-from catga.ports import Commit, Parked, ParkedState, Store, Unit
+from catga.ports import Commit, Parked, ParkedState, Store, Unit, Waiting
 from catga.testing.conformance.base import (
     CHANNEL,
     HANDLER,
@@ -176,7 +176,7 @@ class ParkedConformance(Conformance):
             outcomes = [outcome for (outcome,) in await asyncio.gather(*racing)]
             assert sorted(fate.name for fate in fates(outcomes)) == ["COMMITTED", "DUPLICATE", "DUPLICATE"]
 
-    async def test_waiting_keys_names_every_row_that_others_wait_behind(self, stores: Stores) -> None:
+    async def test_waiting_names_every_row_that_others_wait_behind(self, stores: Stores) -> None:
         store = await stores.open()
         rows = [
             parked(1, RETRY, 50, KEY),
@@ -188,15 +188,29 @@ class ParkedConformance(Conformance):
             parked(7, RETRY, 50, b"elsewhere", part=5),
         ]
         await committed(store, Unit(park=rows))
-        assert list(await store.waiting_keys(CHANNEL, [0, 1])) == [
-            (HANDLER, KEY, 0),
-            (HANDLER, KEY, 0),
-            (OTHER, b"dead", 1),
+        assert list(await store.waiting(CHANNEL, [0, 1])) == [
+            Waiting(HANDLER, KEY, 0, id_of(1), False),
+            Waiting(HANDLER, KEY, 0, id_of(2), False),
+            Waiting(OTHER, b"dead", 1, id_of(3), True),
         ]
-        assert list(await store.waiting_keys(CHANNEL, [5])) == [(HANDLER, b"elsewhere", 5)]
-        assert list(await store.waiting_keys(CHANNEL, [])) == []
-        assert list(await store.waiting_keys("other", [0])) == []
-        assert list(await store.waiting_keys("never heard of", [0])) == []
+        assert list(await store.waiting(CHANNEL, [5])) == [Waiting(HANDLER, b"elsewhere", 5, id_of(7), False)]
+        assert list(await store.waiting(CHANNEL, [])) == []
+        assert list(await store.waiting("other", [0])) == []
+        assert list(await store.waiting("never heard of", [0])) == []
+
+    async def test_what_waits_behind_a_dead_letter_that_blocks_is_not_pending(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(park=[parked(1, RETRY, 50, KEY), parked(2, BLOCKED, key=KEY)]))
+        assert await store.pending() == 2
+        await committed(store, Unit(unpark=[(HANDLER, id_of(1))], park=[parked(1, DEAD, BLOCKING, KEY)]))
+        assert await store.pending() == 0
+        elsewhere = [parked(3, BLOCKED, key=KEY, handler=OTHER), parked(4, BLOCKED, key=b"another")]
+        await committed(store, Unit(park=elsewhere))
+        assert await store.pending() == 2
+        await committed(store, Unit(unpark=[(HANDLER, id_of(1))]))
+        assert await store.pending() == 3
+        await committed(store, Unit(park=[parked(5, DEAD, 0, KEY)]))
+        assert await store.pending() == 3
 
     async def test_dead_letters_newest_first(self, stores: Stores) -> None:
         store = await stores.open()

@@ -1,0 +1,90 @@
+"""What an instance has in hand of one channel: taken in, not ended, bounded."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from catga import _core
+from catga.clock import Bell, Clock
+from catga.delivery.blocked import Blocked
+from catga.delivery.work import Work
+
+if TYPE_CHECKING:
+    from catga.delivery.batches import BatchLane
+
+CREDIT = 1024
+"""Messages taken in and not ended yet."""
+
+
+class Hand:
+    """Shared by those who take in, run, commit and retry; all of them live in one loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.open: int = 0
+        self.lanes: _core.Lanes[Work] = _core.Lanes(CREDIT * 16)
+        self.batches: dict[str, BatchLane] = {}
+        self.blocked: Blocked = Blocked()
+        self.retrying: set[tuple[str, bytes]] = set()
+        """Parked rows that were taken up."""
+        self.ready: asyncio.Event = asyncio.Event()
+        self.room: asyncio.Event = asyncio.Event()
+        self.bell: Bell = Bell(clock)
+        """Rings when something was parked, or freed what is."""
+        self.stopping: bool = False
+        self.rewind: bool = False
+        """What is out must be received again, in order, once nothing is open: some of it was given up."""
+
+    def put(self, works: Sequence[Work]) -> None:
+        """To be run, each when its key is free."""
+        single = works
+        if self.batches:
+            single = []
+            lists: dict[str, list[Work]] = {}
+            for work in works:
+                if (id := work.target.id) in self.batches:
+                    lists.setdefault(id, []).append(work)
+                else:
+                    single.append(work)
+            for id, listed in lists.items():
+                self.batches[id].add(listed)
+        if single:
+            priorities = bytes([work.envelope.priority for work in single])
+            self.lanes.put_many(single, [work.lane for work in single], priorities, self._clock.wall_ms())
+            self.ready.set()
+
+    def ended(self, count: int) -> None:
+        """So many are no longer open."""
+        self.open -= count
+        self.room.set()
+        if self.stopping:
+            self.bell.ring()
+
+    def drop(self, works: Sequence[Work]) -> None:
+        """Given back uncounted: stopping, a lost lease, or a commit whose outcome is unknown."""
+        ended = 0
+        for work in works:
+            if work.lane is not None:
+                self.lanes.done(work.lane)
+            if work.arrival is None:
+                self.retrying.discard(work.name)
+                ended += 1
+            else:
+                work.arrival.left -= 1
+                ended += work.arrival.left == 0
+        self.ended(ended)
+
+    def drop_queued(self, *more: Work) -> None:
+        """All that has not begun, and `more`."""
+        self.drop([*self.lanes.clear(), *(work for lane in self.batches.values() for work in lane.clear()), *more])
+
+    def hurry(self) -> None:
+        """Lists that wait for company hold what others need: they are closed now."""
+        for lane in self.batches.values():
+            lane.hurry()
+
+    async def empty(self) -> None:
+        """Waits until nothing is open, or the instance stops."""
+        while self.open and not self.stopping:
+            self.room.clear()
+            await self.room.wait()

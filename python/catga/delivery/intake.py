@@ -1,0 +1,99 @@
+"""The way in: deliveries become works; those that were handled before are only settled."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from catga.clock import Clock
+from catga.delivery.commits import Commits
+from catga.delivery.failures import outside_window
+from catga.delivery.hand import Hand
+from catga.delivery.recorder import Recorder
+from catga.delivery.work import Arrival, Target, Work
+from catga.envelope import DAY_MS, NAMED, Codec, Decoded
+from catga.ports.messages import Delivery, Lease
+from catga.ports.store import Store
+
+
+class Intake:
+    """Takes lists: one decoding, one look-up where any is needed, one entry into the lanes."""
+
+    def __init__(
+        self,
+        name: str,
+        targets: Mapping[type[Any], Sequence[Target]],
+        *,
+        clock: Clock,
+        codec: Codec,
+        store: Store,
+        hand: Hand,
+        commits: Commits,
+        recorder: Recorder,
+        colocated: bool,
+        window_days: int,
+    ) -> None:
+        self._name = name
+        self._targets = targets
+        self._clock = clock
+        self._codec = codec
+        self._store = store
+        self._hand = hand
+        self._commits = commits
+        self._recorder = recorder
+        self._colocated = colocated
+        self._window_days = window_days
+
+    async def take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
+        """Puts them into the lanes; where they are `condemned`, into the dead letters."""
+        decoded = self._codec.decode([delivery.frame for delivery in deliveries])
+        await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
+        known = await self._known(deliveries, decoded)
+        oldest = (self._clock.wall_ms() // DAY_MS - self._window_days) * DAY_MS
+        works: list[Work] = []
+        done: list[Delivery] = []
+        again = 0
+        for delivery, item in zip(deliveries, decoded, strict=True):
+            again += delivery.again
+            if isinstance(item, Exception):
+                self._commits.bury(delivery, item)
+                continue
+            message, envelope = item
+            targets = self._targets.get(message.__class__, ())
+            if known:
+                fresh = [target for target in targets if (target.id, envelope.id) not in known]
+                again += 0 if delivery.again else len(targets) - len(fresh)
+                targets = fresh
+            if not targets:
+                done.append(delivery)
+                continue
+            self._hand.open += 1
+            arrival = Arrival(delivery, len(targets))
+            key = envelope.key
+            error = condemned if envelope.due_ms >= oldest else outside_window(envelope)
+            for target in targets:
+                lane = None if key is None else target.lane + key
+                work = Work(target, message, envelope, delivery.part, delivery.lease, delivery.frame, lane, arrival)
+                if error is None:
+                    works.append(work)
+                else:
+                    self._commits.fail(work, error)
+        self._recorder.redelivered(again)
+        self._hand.put(works)
+        if done:
+            self._hand.open += len(done)
+            self._commits.settle_soon(done)
+
+    async def learn(self, leases: Mapping[int, Lease]) -> None:
+        """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
+        blocked = self._hand.blocked
+        if fresh := blocked.unknown(leases.values()):
+            blocked.load([leases[part] for part in fresh], await self._store.waiting(self._name, fresh))
+
+    async def _known(self, deliveries: Sequence[Delivery], decoded: Sequence[Decoded]) -> set[tuple[str, bytes]]:
+        wanted: dict[tuple[int, str], list[bytes]] = {}
+        for delivery, item in zip(deliveries, decoded, strict=True):
+            # What came in with a commit of this store, under our lease and an id of our own making, has no mark.
+            if isinstance(item, tuple) and not (delivery.first and self._colocated and not item[1].flags & NAMED):
+                message, envelope = item
+                for target in self._targets.get(message.__class__, ()):
+                    wanted.setdefault((envelope.day, target.id), []).append(envelope.id)
+        return await self._store.known(wanted) if wanted else set()

@@ -1,0 +1,123 @@
+"""What is parked comes back: retries and schedules whose time has come, followers whose key is free."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from catga.clock import Clock
+from catga.delivery.committer import Committer
+from catga.delivery.hand import CREDIT, Hand
+from catga.delivery.intake import Intake
+from catga.delivery.work import Target, Work
+from catga.envelope import Codec, Decoded
+from catga.errors import CatgaError
+from catga.messages import NORMAL
+from catga.ports.messages import Lease, Outgoing
+from catga.ports.store import Parked, ParkedState, Store, Unit
+from catga.ports.transport import Consumer
+
+log: logging.Logger = logging.getLogger("catga.delivery")
+
+FOLLOWERS = 64
+"""Blocked messages of one key that are taken up at once when its head has gone."""
+PATIENCE = 1.0
+"""Seconds after which the store is looked at again, whatever the bell says: another instance may have parked something."""
+
+
+class Retries:
+    """Reads parked rows of the parts this instance holds."""
+
+    def __init__(
+        self,
+        name: str,
+        targets: Mapping[str, Target],
+        *,
+        clock: Clock,
+        codec: Codec,
+        store: Store,
+        hand: Hand,
+        intake: Intake,
+        committer: Committer,
+        consumer: Consumer,
+        colocated: bool,
+    ) -> None:
+        self._name = name
+        self._targets = targets
+        self._clock = clock
+        self._codec = codec
+        self._store = store
+        self._hand = hand
+        self._intake = intake
+        self._committer = committer
+        self._consumer = consumer
+        self._colocated = colocated
+        self.paused: bool = False
+        """While a suspect runs alone nothing else does."""
+
+    async def work(self) -> None:
+        """Look after look until the instance stops."""
+        while not self._hand.stopping:
+            full = False
+            try:
+                full = not self.paused and await self._look()
+                due = await self._store.next_due()
+            except Exception as error:
+                known = isinstance(error, CatgaError)
+                log.warning("channel %s cannot take up what is parked: %s", self._name, error, exc_info=not known)
+                due = None
+            now = self._clock.wall_ms()
+            # What is due already and was not taken has no handler here, or no part: another instance's business.
+            wait = PATIENCE if due is None or due <= now else min(PATIENCE, (due - now) / 1000)
+            await self._hand.bell.wait(0.005 if full else max(0.005, wait))
+
+    async def _look(self) -> bool:
+        """Takes up what is due; whether there may be more at once."""
+        leases = {
+            part: lease for part in self._consumer.parts() if (lease := self._consumer.lease_of(part)) is not None
+        }
+        if not leases:
+            return False
+        await self._intake.learn(leases)
+        rows = [
+            *await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT),
+            *await self._followers(leases),
+        ]
+        await self._take([row for row in rows if (row.handler, row.id) not in self._hand.retrying], leases)
+        return len(rows) >= CREDIT
+
+    async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
+        found: list[Parked] = []
+        blocked = self._hand.blocked
+        blocked.suspect_dead()
+        while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
+            handler, key, part = freed
+            if part in leases and (rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS)):
+                blocked.went_on(handler, key)
+                found += rows
+        return found
+
+    async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
+        units: list[Unit] = []
+        works: list[Work] = []
+        for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
+            lease = leases[row.part]
+            if row.state is ParkedState.SCHEDULED:
+                fence = (lease,) if self._colocated else ()
+                units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=fence))
+                continue
+            target = self._targets.get(row.handler)
+            if target is None or isinstance(item, Exception):
+                continue
+            message, envelope = item
+            lane = target.lane + row.key if row.key is not None else None
+            works.append(Work(target, message, envelope, row.part, lease, row.frame, lane, None, row))
+            self._hand.retrying.add((row.handler, row.id))
+        self._hand.open += len(works)
+        self._hand.put(works)
+        if units:
+            await self._committer.submit(units)
+
+
+def _outgoing(row: Parked, decoded: Decoded) -> Outgoing:
+    """A scheduled message whose time has come, as it was when it was accepted."""
+    priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
+    return Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)
