@@ -37,17 +37,15 @@ class Hand:
 
     def put(self, works: Sequence[Work]) -> None:
         """To be run, each when its key is free."""
-        single = works
-        if self.batches:
-            single = []
-            lists: dict[str, list[Work]] = {}
-            for work in works:
-                if (id := work.target.id) in self.batches:
-                    lists.setdefault(id, []).append(work)
-                else:
-                    single.append(work)
-            for id, listed in lists.items():
-                self.batches[id].add(listed)
+        lists: dict[str, list[Work]] = {}
+        single: list[Work] = []
+        for work in works:
+            if (id := work.target.id) in self.batches:
+                lists.setdefault(id, []).append(work)
+            else:
+                single.append(work)
+        for id, listed in lists.items():
+            self.batches[id].add(listed)
         if single:
             priorities = bytes([work.envelope.priority for work in single])
             self.lanes.put_many(single, [work.lane for work in single], priorities, self._clock.wall_ms())
