@@ -16,6 +16,9 @@ SCHEDULED = "@scheduled"
 """What stands for the handler of a message that waits for its time: it belongs to none yet."""
 
 
+_DONE = MarkState.DONE
+
+
 class Outbox:
     """Turns what handlers published into rows: the identity is fixed here, and every later sending reuses it."""
 
@@ -96,7 +99,7 @@ class Runner:
         """What a success writes: nothing but its mark where the reply is `Err`."""
         envelope, parked = work.envelope, work.parked
         day = envelope.due_ms // DAY_MS
-        unit = Unit(marks=(Mark(day, work.target.id, envelope.id, MarkState.DONE, None, parked is not None),))
+        unit = Unit(marks=(Mark(day, work.target.id, envelope.id, _DONE, None, parked is not None),))
         if reply.__class__ is not Err:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
@@ -108,11 +111,11 @@ class Runner:
 
     def batch_unit(self, target: Target, works: Sequence[Work], ctx: Context) -> Unit:
         """What a list's success writes: everybody's mark with what the handler wrote."""
-        id, done = target.id, MarkState.DONE
+        id = target.id
         unit = Unit(
             statements=ctx._tx.statements,
             marks=[
-                Mark(work.envelope.due_ms // DAY_MS, id, work.envelope.id, done, None, work.parked is not None)
+                Mark(work.envelope.due_ms // DAY_MS, id, work.envelope.id, _DONE, None, work.parked is not None)
                 for work in works
             ],
             unpark=[work.name for work in works if work.parked is not None],

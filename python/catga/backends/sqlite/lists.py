@@ -19,6 +19,17 @@ def insert_rows(connection: sqlite3.Connection, head: str, row: str, values: Seq
         start = end
 
 
+def insert_ids(connection: sqlite3.Connection, head: str, ids: Sequence[bytes]) -> None:
+    """Inserts a row for each id of 16 bytes; `head` selects from it. They are bound as one buffer, and cut apart in SQL."""
+    start = 0
+    for size in _sizes(len(ids)):
+        joined = bytearray().join(ids[start : start + size])
+        if len(joined) != 16 * size:
+            raise ValueError("an id is not 16 bytes long")
+        connection.execute(f"{head} from {_cut(size)}", (joined,))
+        start += size
+
+
 def delete_rows(connection: sqlite3.Connection, head: str, keys: Sequence[Any]) -> int:
     """Deletes by a list of keys (`head` ends with `in`); how many rows went."""
     return sum(connection.execute(f"{head} {marks}", chunk).rowcount for marks, chunk in chunks(keys))
@@ -42,6 +53,12 @@ def _sizes(count: int) -> Iterator[int]:
 @lru_cache(maxsize=256)
 def _inserting(head: str, row: str, size: int) -> str:
     return f"{head} values {','.join([row] * size)}"
+
+
+@lru_cache
+def _cut(size: int) -> str:
+    offsets = ",".join(f"({1 + 16 * n})" for n in range(size))
+    return f"(select substr(?1,column1,16) as id from (values {offsets}))"
 
 
 @lru_cache
