@@ -12,6 +12,7 @@ from catga.delivery.delivery import Receipt
 from catga.errors import AppClosed, CatgaError, ConfigurationError, NoHandler, NoStore, WouldDeadlock
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
+from catga.mediator.published import taker_of
 from catga.mediator.router import Middleware, Router
 from catga.messages import Command, Event, Message, Query, StreamQuery
 from catga.running import Running
@@ -190,7 +191,7 @@ class Catga(Router):
         have run, and their failures are raised together as an `ExceptionGroup`."""
         running = self._alive()
         if running.delivery is None:
-            await running.after[type(event)](event)
+            await (running.after.get(type(event)) or taker_of(running.after, event))(event)
             return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
         return (await running.delivery.accept([event]))[0]
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from catga.backends import open_backend
 from catga.clock import sleep
-from catga.context import Context, Later
+from catga.context import Context, Later, leave, published
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
 from catga.envelope import Codec
@@ -19,6 +20,7 @@ from catga.mediator.local import LocalQueue
 from catga.mediator.pipeline import Call
 from catga.mediator.plans import CONTEXT, TRANSACTION, Argument, call_of, pure_plan
 from catga.mediator.providers import Providers
+from catga.mediator.published import Taker, hand_over, taker_of
 from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
@@ -36,7 +38,7 @@ class Running:
         self._app = app
         self.plans: dict[type[Message], Any] = {}
         self.streams: dict[type[Message], Callable[[Any], Any]] = {}
-        self.after: dict[type, Callable[[Any], Awaitable[Any]]] = After()
+        self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
         self.timers: Timers = Timers(app.clock)
@@ -109,11 +111,10 @@ class Running:
         ctx = Context(self._app, None, None, None, 1, id)
         try:
             reply = await self._calls[type(message)](message, ctx)
-            for item in () if reply.__class__ is Err else ctx._out or ():
-                await self.after[type(item)](item)
+            if reply.__class__ is not Err:
+                await hand_over(self.after, published(ctx))
         finally:
-            if ctx._stack is not None:
-                await ctx._stack.aclose()
+            await leave(ctx)
         return reply
 
     async def put(self, message: Message) -> Receipt:
@@ -210,6 +211,7 @@ class Running:
             else:
                 self.after[message] = following[message][0] if message not in self.plans else self._local.put
         self.after[Later] = self.schedule
+        self.after[list] = partial(hand_over, self.after)
 
     def _durable(self, handler: Handler, middleware: Sequence[Any], arguments: Sequence[Argument], number: int) -> None:
         if self.delivery is None:
@@ -252,7 +254,7 @@ class Running:
 
     async def _run_local(self, message: Message) -> None:
         if isinstance(message, Event):
-            await self.after[type(message)](message)
+            await taker_of(self.after, message)(message)
         else:
             await self.plans[type(message)](message)
 
@@ -261,22 +263,6 @@ class Running:
         task = asyncio.ensure_future(self._local.put(later.message))
         self._due_tasks.add(task)
         task.add_done_callback(self._due_tasks.discard)
-
-
-class After(dict[type, Callable[[Any], Awaitable[Any]]]):
-    """Who takes what a handler published: nobody need listen to an event, somebody must do a command."""
-
-    def __missing__(self, message: type) -> Callable[[Any], Awaitable[Any]]:
-        if issubclass(message, Event):
-            return _nobody
-        raise NoHandler(
-            f"nothing handles {message.__name__}",
-            fix=f"write `@app.handler({message.__name__})` over an async function",
-        )
-
-
-async def _nobody(event: Any) -> None:
-    return None
 
 
 class NoStoreMistake(ConfigurationError):

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from catga.context import Context
+from catga.context import Context, leave, published
 from catga.delivery.committer import Committer
 from catga.delivery.run import Outbox
 from catga.delivery.work import CONFLICTS, Target
@@ -57,8 +57,7 @@ class Direct:
                     ctx.attempt += 1
                     ctx._discard()
             finally:
-                if ctx._stack is not None:
-                    await ctx._stack.aclose()
+                await leave(ctx)
 
         return plan
 
@@ -70,7 +69,7 @@ class Direct:
             if reply.__class__ is not Err:
                 unit.statements = ctx._tx.statements if isinstance(ctx._tx, Transaction) else ()
                 if ctx._out is not None:
-                    unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+                    unit.publish, unit.park = self._outbox.rows(published(ctx), None)
             return unit
 
         if target.writes:
@@ -90,7 +89,7 @@ class Direct:
 
     async def publish(self, ctx: Context) -> None:
         """Commits what a handler published that writes nothing else."""
-        publish, park = self._outbox.rows(ctx._out or (), None)
+        publish, park = self._outbox.rows(published(ctx), None)
         (outcome,) = await self._committer.submit([Unit(publish=publish, park=park)])
         if outcome.error is not None:
             raise outcome.error

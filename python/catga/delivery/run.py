@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from catga.context import Context, Later
+from catga.context import Context, Later, published
 from catga.delivery.work import Target, Work
 from catga.envelope import DAY_MS, Codec, caused_by
 from catga.errors import DeadlineExceeded, HandlerCancelled
@@ -104,7 +104,7 @@ class Runner:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(ctx._out, envelope.id)
+                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope.id)
         if parked is not None:
             unit.unpark = (work.name,)
         return unit
@@ -121,7 +121,7 @@ class Runner:
             unpark=[work.name for work in works if work.parked is not None],
         )
         if ctx._out is not None:
-            unit.publish, unit.park = self._outbox.rows(ctx._out, None)
+            unit.publish, unit.park = self._outbox.rows(published(ctx), None)
         return unit
 
 

@@ -3,13 +3,16 @@
 import linecache
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from catga.context import Context
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call, compose
+from catga.mediator.published import Taker, hand_over_again
+from catga.messages import reply_type
 from catga.result import Err
 
 
@@ -46,7 +49,7 @@ def pure_plan(
     arguments: Sequence[Argument],
     middleware: Sequence[Any],
     publish: Callable[[Context], Any],
-    after: dict[type, Any] | None,
+    after: dict[type, Taker] | None,
 ) -> Callable[[Any], Any]:
     """The plan of a handler that writes to no store. Where nothing else is asked for it is the handler itself.
 
@@ -54,6 +57,7 @@ def pure_plan(
     `publish` commits the lot.
     """
     names: dict[str, Any] = {"app": app, "Context": Context, "Err": Err, "publish": publish, "after": after}
+    names["hand_over_again"] = hand_over_again
     names["handler"] = handler.function
     scoped = any(argument.enter is not None for argument in arguments)
     if not middleware and not scoped:
@@ -66,7 +70,13 @@ def pure_plan(
     else:
         names["call"] = call_of(handler, arguments, middleware)
         call = "call(message, ctx)"
-    body = _BODY.format(call=call) + (_COMMIT if after is None else _AFTER) + "return reply\n"
+    # A reply that cannot be `Err` is not asked whether it is.
+    unless_refused = " and type(reply) is not Err" if _may_be_refused(reply_type(handler.message)) else ""
+    body = (
+        _BODY.format(call=call, unless_refused=unless_refused)
+        + (_COMMIT if after is None else _AFTER)
+        + "return reply\n"
+    )
     if scoped:
         inner = body.replace("\n", "\n    ").rstrip(" ")
         return _compile(
@@ -79,23 +89,29 @@ def pure_plan(
 
 _BODY = """\
 reply = await {call}
-    if ctx._out is not None and reply.__class__ is not Err:
+    out = ctx._out
+    if out is not None{unless_refused}:
 """
 _COMMIT = """\
         await publish(ctx)
     """
-# What was published leaves after the handler has succeeded. The loop stands here and is not called: one coroutine more
-# would cost a fifth of the whole send.
+# What was published leaves after the handler has succeeded. It is handed over here and not by a function: one coroutine
+# more would cost a fifth of the whole send. Several messages are a list, which has a taker of its own.
 _AFTER = """\
-        failed = None
-        for item in ctx._out:
-            try:
-                await after[item.__class__](item)
-            except Exception as error:
-                failed = [error] if failed is None else [*failed, error]
-        if failed is not None:
-            raise ExceptionGroup("handlers of what was published failed", failed)
+        try:
+            await after[type(out)](out)
+        except Exception as error:
+            failed = error
+        else:
+            return reply
+        await hand_over_again(after, out, failed)
     """
+
+
+def _may_be_refused(reply: Any) -> bool:
+    """Whether a declared reply may be `Err`."""
+    members = get_args(reply) if get_origin(reply) in (Union, UnionType) else (reply,)
+    return any((get_origin(member) or member) in (Err, Any) or isinstance(member, TypeVar) for member in members)
 
 
 def _given(arguments: Sequence[Argument], names: dict[str, Any]) -> str:

@@ -66,7 +66,9 @@ class Bookkeeping:
         insert_rows(self._connection, "insert or replace into catga_marks", "(?,?,?,?,?)", rows[True])
         insert_rows(self._connection, "insert into catga_marks", "(?,?,?,?,?)", rows[False])
         for (day, handler), ids in self._done.items():
-            insert_ids(self._connection, f"insert into catga_marks select {day},{number[handler]},id,{_DONE:d},null", ids)
+            insert_ids(
+                self._connection, f"insert into catga_marks select {day},{number[handler]},id,{_DONE:d},null", ids
+            )
 
     def _write_outbox(self) -> None:
         values = [
