@@ -9,7 +9,8 @@ from catga import _core
 from catga.clock import Clock, Entropy, SystemClock, system_entropy
 from catga.context import Context, Later
 from catga.delivery.delivery import Receipt
-from catga.errors import AppClosed, CatgaError, ConfigurationError, NoHandler, NoStore, WouldDeadlock
+from catga.envelope import id_of
+from catga.errors import AppClosed, CatgaError, ConfigurationError, InvalidArgument, NoHandler, NoStore, WouldDeadlock
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
 from catga.mediator.published import taker_of
@@ -19,6 +20,8 @@ from catga.running import Running
 from catga.transaction import Row
 
 S = TypeVar("S")
+FOREVER = 1e10
+"""Seconds: three centuries; no delay is meant to be longer."""
 T = TypeVar("T")
 F = TypeVar("F")
 
@@ -163,7 +166,7 @@ class Catga(Router):
         except KeyError:
             # Raised at the await: a synchronous raise would leak the siblings in `gather`.
             return self._refuse(message)
-        return plan(message) if id is None else self._alive().send_as(message, bytes.fromhex(id))
+        return plan(message) if id is None else self._alive().send_as(message, id)
 
     def iterate(self, query: StreamQuery[T], /) -> AsyncIterator[T]:
         """The values of a stream query, as its handler yields them."""
@@ -177,7 +180,7 @@ class Catga(Router):
         running = self._alive()
         if running.delivery is None:
             return await running.put(command)
-        return (await running.delivery.accept([command], None if id is None else bytes.fromhex(id)))[0]
+        return (await running.delivery.accept([command], None if id is None else id_of(id)))[0]
 
     async def enqueue_many(self, commands: Sequence[Command[Any]], /) -> list[Receipt]:
         """As `enqueue`, all in one commit."""
@@ -206,7 +209,7 @@ class Catga(Router):
 
     async def cancel(self, id: str, /) -> bool:
         """Whether a scheduled message was still waiting, and now never leaves."""
-        return await self._alive().cancel(bytes.fromhex(id))
+        return await self._alive().cancel(id_of(id))
 
     async def fetch(self, sql: str, /, *args: Any) -> Sequence[Row]:
         """Committed rows of the app's store, read outside any handler."""
@@ -229,10 +232,12 @@ class Catga(Router):
     def later(self, message: Command[Any] | Event, delay: float | None, at: datetime | None) -> Later:
         """A message with the moment it is due and the id that cancels it."""
         if (delay is None) == (at is None):
-            raise CatgaError("a schedule needs either delay= or at=", fix="give one of them")
+            raise InvalidArgument("a schedule needs either delay= or at=", fix="give one of them")
+        if delay is not None and not 0 <= delay < FOREVER:
+            raise InvalidArgument(f"a delay of {delay} s", fix=f"give seconds from 0 up to {FOREVER:,.0f}")
         now = self.clock.wall_ms()
         if at is not None and at.tzinfo is None:
-            raise CatgaError(
+            raise InvalidArgument(
                 "at= has no time zone",
                 why="the same words mean another moment on another machine",
                 fix="give an aware datetime, such as datetime.now(UTC)",

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from catga import _core
-from catga.errors import BadPayload, TooLarge, UnknownMessageType, UnknownVersion
+from catga.errors import BadPayload, InvalidArgument, TooLarge, UnknownMessageType, UnknownVersion
 from catga.messages import Message, key_getter
 from catga.ports.messages import PARTS, Outgoing
 
@@ -200,6 +200,19 @@ class Codec:
     def encode_value(self, value: Any) -> bytes:
         """A reply or a note, as it is stored."""
         return self._encode(value)
+
+
+def id_of(text: str) -> bytes:
+    """The bytes of an id as people write it; `InvalidArgument` where it is none."""
+    try:
+        id = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        id = b""
+    if len(id) != 16:
+        raise InvalidArgument(
+            f"{text!r} is no id", fix="give 32 hexadecimal digits, such as those of ctx.new_id() or uuid.uuid7().hex"
+        )
+    return id
 
 
 def caused_by(id: bytes) -> bytes:

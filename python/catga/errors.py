@@ -18,7 +18,8 @@ CatgaError
 │   ├── OutcomeUnknown            CTG-2006
 │   ├── WouldDeadlock             CTG-2007
 │   ├── NoStore                   CTG-2008
-│   └── HandlerCancelled          CTG-2009
+│   ├── HandlerCancelled          CTG-2009
+│   └── InvalidArgument           CTG-2010
 ├── WireError
 │   ├── (FrameError, from the extension: CTG-3001 … CTG-3006)
 │   ├── UnknownMessageType        CTG-3010
@@ -180,6 +181,12 @@ class HandlerCancelled(CallError):
     """A handler raised CancelledError by itself; nobody had asked it to stop, so it has failed."""
 
     code = "CTG-2009"
+
+
+class InvalidArgument(CallError, ValueError):
+    """An id, a delay or a moment that cannot be used."""
+
+    code = "CTG-2010"
 
 
 class WireError(CatgaError):

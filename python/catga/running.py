@@ -11,7 +11,7 @@ from catga.clock import sleep
 from catga.context import Context, Later, leave, published
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
-from catga.envelope import Codec
+from catga.envelope import Codec, id_of
 from catga.errors import AppClosed, ConfigurationError, NoHandler, NoStore
 from catga.mediator.batches import LocalBatches
 from catga.mediator.events import fan_out
@@ -104,8 +104,9 @@ class Running:
             await batches.stop()
         await self._opened.aclose()
 
-    async def send_as(self, message: Message, id: bytes) -> Any:
+    async def send_as(self, message: Message, text: str) -> Any:
         """`send` with an id of the caller's: a handler that writes gives its stored reply the second time."""
+        id = id_of(text)
         if type(message) in self.transactional:
             return await self.plans[type(message)](message, id)
         ctx = Context(self._app, None, None, None, 1, id)

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import pytest
 
 from catga import Batch, Catga, Command, Connection, Context, Err, Event, Ok, Query, Result, Retry, Transaction
 from catga.backends.sqlite import SqliteStore
-from catga.errors import Conflict, ForbiddenStatement, ItemsFailed, StatementFailed, StoreUnavailable, WouldDeadlock
+from catga.errors import (
+    Conflict,
+    ForbiddenStatement,
+    InvalidArgument,
+    ItemsFailed,
+    OutcomeUnknown,
+    StatementFailed,
+    StoreUnavailable,
+    TooLarge,
+    WouldDeadlock,
+)
 
 ID = "0" * 31 + "1"
 
@@ -327,3 +338,143 @@ async def test_a_look_up_that_fails_loses_no_delivery(path: Path, monkeypatch: p
             await handled.wait()
             await app.settled()
     assert not failures
+
+
+async def test_a_batch_handler_that_cancels_itself_has_failed_and_the_next_list_runs(path: Path) -> None:
+    app = make(path, retry=Retry(delayed=0))
+    seen: list[int] = []
+
+    @app.handler(Added, batch=Batch(size=4, wait=0.01))
+    async def add(events: list[Added]) -> None:
+        if any(event.value == 2 for event in events):
+            raise asyncio.CancelledError
+        seen.extend(event.value for event in events)
+
+    async with app:
+        for start in (0, 4):
+            for n in range(start, start + 4):
+                await app.publish(Added(f"key-{n}", n))
+            async with asyncio.timeout(20):
+                await app.settled()
+        assert app.statistics()["dead"] == 1
+    assert sorted(seen) == [0, 1, 3, 4, 5, 6, 7]
+    (reason,) = rows(path, "select reason from catga_parked where state = 'dead'")
+    assert "CTG-2009" in reason[0]
+
+
+class Value:
+    """Given for one message."""
+
+
+@pytest.mark.parametrize("how", ["raises", "publishes too much", "is cut off", "succeeds"])
+async def test_what_a_provider_gives_for_a_message_is_ended_with_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    app = make(path, retry=Retry(delayed=0))
+    open_now = 0
+    ended = asyncio.Event()
+
+    @app.provide
+    async def value() -> AsyncIterator[Value]:
+        nonlocal open_now
+        open_now += 1
+        yield Value()
+        open_now -= 1
+        ended.set()
+
+    @app.handler(Put)
+    async def put(cmd: Put, ctx: Context, value: Value) -> int:
+        if how == "raises":
+            raise ValueError
+        if how == "publishes too much":
+            ctx.publish(Added("x" * 0x1_0000, 1))
+        return 1
+
+    original = SqliteStore.commit
+    cut = [how == "is cut off"]
+
+    async def commit(self: SqliteStore, units: Any) -> Any:
+        if cut[0] and any(unit.marks for unit in units):
+            cut[0] = False
+            await original(self, units)
+            raise OutcomeUnknown("the line went dead")
+        return await original(self, units)
+
+    monkeypatch.setattr(SqliteStore, "commit", commit)
+    async with app:
+        await app.enqueue(Put("a", 1))
+        async with asyncio.timeout(20):
+            await ended.wait()
+            await app.settled()
+        assert open_now == 0
+        assert app.statistics()["dead"] == (how in ("raises", "publishes too much"))
+
+
+async def test_what_a_sent_command_schedules_is_noticed_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from catga.delivery import retries
+
+    monkeypatch.setattr(retries, "PATIENCE", 3600.0)
+    app = make(path)
+    heard = asyncio.Event()
+
+    @app.handler(Put)
+    async def put(cmd: Put, ctx: Context, tx: Transaction) -> int:
+        ctx.schedule(Added("a", 1), delay=0.01)
+        return 1
+
+    @app.handler(Added)
+    async def add(event: Added) -> None:
+        heard.set()
+
+    async with app:
+        await asyncio.sleep(0.05)
+        await app.send(Put("a", 1))
+        async with asyncio.timeout(20):
+            await heard.wait()
+
+
+@pytest.mark.parametrize("id", ["", "zz", "1234", "0" * 31, "0" * 34, "g" * 32])
+async def test_what_is_no_id_is_refused(path: Path, id: str) -> None:
+    app = make(path)
+
+    @app.handler(Put)
+    async def put(cmd: Put, tx: Transaction) -> int:
+        return 1
+
+    async with app:
+        for call in (app.enqueue(Put("a", 1), id=id), app.send(Put("a", 1), id=id), app.cancel(id)):
+            with pytest.raises(InvalidArgument, match="CTG-2010"):
+                await call
+        assert await app.send(Put("a", 1)) == 1
+
+
+NO_ZONE = datetime(2030, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("when", [{}, {"delay": -1}, {"delay": float("nan")}, {"delay": 1e300}, {"at": NO_ZONE}])
+async def test_a_moment_that_is_none_is_refused(path: Path, when: dict[str, Any]) -> None:
+    app = make(path)
+
+    @app.handler(Put)
+    async def put(cmd: Put) -> int:
+        return 1
+
+    async with app:
+        with pytest.raises(InvalidArgument):
+            await app.schedule(Put("a", 1), **when)
+        assert await app.send(Put("a", 1)) == 1
+
+
+async def test_a_message_that_is_too_large_is_refused_alone(path: Path) -> None:
+    app = make(path)
+
+    @app.handler(Put)
+    async def put(cmd: Put) -> int:
+        return 1
+
+    async with app:
+        with pytest.raises(TooLarge):
+            await app.enqueue(Put("x" * (17 * 1024 * 1024), 1))
+        await app.enqueue(Put("a", 1))
+        await app.settled()
+        assert app.statistics()["done"] == 1

@@ -103,6 +103,31 @@ class TransportConformance(CrashConformance):
         await transport.publish([keyed(n) for n in range(10)])
         assert numbers(await crew.drain(consumer)) == list(range(10))
 
+    # -- first --------------------------------------------------------------------------------------------------------
+
+    async def test_first_is_only_what_was_never_handed_out(self, crew: Crew) -> None:
+        transport = await crew.transport()
+        await transport.publish([keyed(n, n % 3) for n in range(9)])
+        first = await crew.join("a", transport)
+        # Whoever held the part before may have had them.
+        assert not any(delivery.first for delivery in await crew.drain(first))
+        await transport.publish([keyed(n, n % 3) for n in range(9, 18)])
+        found = await crew.drain(first)
+        assert numbers(found) != []
+        released = [delivery.token for delivery in found[:3]]
+        await first.settle([(token, Settle.RELEASE) for token in released])
+        again = [delivery for delivery in await crew.drain(first) if delivery.token in released]
+        assert len(again) == 3
+        assert not any(delivery.first for delivery in again)
+        first.rewind()
+        await transport.publish([keyed(n, n % 3) for n in range(18, 21)])
+        for delivery in await crew.drain(first):
+            assert not (delivery.first and int(delivery.frame) < 18)
+        await transport.publish([keyed(n, n % 3) for n in range(21, 24)])
+        await crew.leave(first)
+        second = await crew.join("b")
+        assert not any(delivery.first for delivery in await crew.drain(second))
+
     # -- urgent -------------------------------------------------------------------------------------------------------
 
     async def test_urgent_messages_without_a_key_go_first(self, crew: Crew) -> None:
