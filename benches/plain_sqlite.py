@@ -2,18 +2,19 @@
 included, with sqlite3 one `execute` a row in transactions of 500, under the same pragmas. It keeps no index and makes no
 promise; rows that Catga deletes again when a message is settled are only written here."""
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 TABLES = """
-create table queue (seq integer primary key, channel integer, part integer, express integer, frame blob);
+create table queue (number integer primary key, frame blob);
 create table marks (day integer, handler integer, id blob, state integer, reply blob);
 create table departures (number integer, flight text, carrier text, tail text, origin text, dest text, scheduled text, delay integer);
 create table rebookings (number integer, flight text);
 """
-QUEUE = "insert into queue (channel, part, express, frame) values (?, ?, ?, ?)"
+QUEUE = "insert into queue values (?, ?)"
 MARK = "insert into marks values (?, ?, ?, ?, ?)"
 DEPARTURE = "insert into departures values (?, ?, ?, ?, ?, ?, ?, ?)"
 REBOOKING = "insert into rebookings values (?, ?)"
@@ -23,9 +24,10 @@ TRANSACTION = 500
 def rows(data: Sequence[Any], frames: dict[str, bytes]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Every row that one departure costs: its own, and those of the messages it takes."""
     id = bytes(16)
+    number = itertools.count(1)
     for departure in data:
         event = "cancelled" if departure.delay is None else "delayed" if departure.delay > 0 else "departed"
-        yield QUEUE, (1, 1, None, frames["record"])
+        yield QUEUE, (next(number), frames["record"])
         yield (
             DEPARTURE,
             (
@@ -40,10 +42,10 @@ def rows(data: Sequence[Any], frames: dict[str, bytes]) -> Iterator[tuple[str, t
             ),
         )
         yield MARK, (20_000, 1, id, 1, None)
-        yield QUEUE, (1, 1, None, frames[event])
+        yield QUEUE, (next(number), frames[event])
         yield MARK, (20_000, 2, id, 1, None)
         if departure.delay is None:
-            yield QUEUE, (1, 1, 0, frames["rebook"])
+            yield QUEUE, (next(number), frames["rebook"])
             yield REBOOKING, (departure.number, departure.flight)
             yield MARK, (20_000, 3, id, 1, None)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from catga.app import Catga
-from catga.backends import open_backend
+from catga.backends import backend_of
 from catga.errors import ConfigurationError, MessageDefinitionError
 from catga.guarantees import Guarantee, guarantees
 from catga.mediator.handlers import Batch, Handler, Retry
@@ -16,6 +16,7 @@ from catga.mediator.registry import Registry
 from catga.messages import Message, reply_type
 from catga.ports.messages import PARTS
 from catga.result import Err, Ok
+from catga.running import check_writing
 from catga.transaction import Connection, Transaction
 
 Plan = Literal["pure", "transactional"]
@@ -102,8 +103,10 @@ def describe(app: Catga) -> AppInfo:
     mistakes: list[ConfigurationError] = registry.check()
     for feature in app.features:
         mistakes += feature.check(app)
-    store = _backend(app, "store", app.store, mistakes)
-    transport = _backend(app, "transport", app.transport, mistakes)
+    store = backend_of("store", app.store, app.clock, mistakes)
+    transport = backend_of("transport", app.transport, app.clock, mistakes)
+    for handler, _ in registry.handlers:
+        mistakes += check_writing(app, store, handler)
     messages = tuple(_message(app, message) for message in registry.messages)
     handlers = tuple(
         handler_info(app, handler, layers) for handler, layers in registry.handlers if is_message(handler.message)
@@ -194,16 +197,6 @@ def shown_backend(backend: Any) -> str | None:
 
 def _secret(name: str) -> bool:
     return any(word in name.lower() for word in ("pass", "secret", "token", "key"))
-
-
-def _backend(app: Catga, role: str, backend: Any, mistakes: list[ConfigurationError]) -> Any:
-    if not isinstance(backend, str):
-        return backend
-    try:
-        return open_backend(role, backend, app.clock)
-    except ConfigurationError as error:
-        mistakes.append(error)
-        return None
 
 
 def _message(app: Catga, message: type[Message]) -> MessageInfo:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from catga.backends import open_backend
+from catga.backends import backend_of
 from catga.clock import sleep
 from catga.context import Context, Later, leave, published
 from catga.delivery.delivery import Delivery, Receipt
@@ -24,6 +24,8 @@ from catga.mediator.published import Taker, hand_over, taker_of
 from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
+from catga.ports.store import Store
+from catga.ports.transport import Transport
 from catga.result import Err
 from catga.transaction import Connection, Transaction
 
@@ -58,6 +60,8 @@ class Running:
         mistakes = self.registry.check()
         for feature in app.features:
             mistakes += feature.check(app)
+        store = backend_of("store", app.store, app.clock, mistakes)
+        transport = backend_of("transport", app.transport, app.clock, mistakes)
         providers = Providers(app.providers(), app.overrides)
         mistakes += await providers.resolve()
         bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
@@ -66,23 +70,13 @@ class Running:
             if app.store is not None:
                 known |= {Transaction: TRANSACTION, Connection: TRANSACTION}
             arguments, wrong = providers.arguments_of(handler, known)
-            if app.store is None and any(
-                parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()
-            ):
-                wrong = [
-                    NoStoreMistake(
-                        f"the handler of {handler.message.__name__} writes, and app {app.name!r} has no store",
-                        where=handler.where,
-                        fix="give the app store='sqlite:///app.db', or set CATGA_STORE",
-                    )
-                ]
-            mistakes += wrong
+            mistakes += check_writing(app, store, handler) or wrong
             bound.append((handler, middleware, arguments))
         if mistakes:
             raise ConfigurationError.together(app.name, mistakes)
         try:
-            if app.store is not None:
-                await self._open()
+            if store is not None:
+                await self._open(store, transport)
             self._compose(bound)
             for feature in app.features:
                 await feature.start(app)
@@ -162,14 +156,10 @@ class Running:
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def _open(self, store: Store, transport: Transport | None) -> None:
         app = self._app
-        store: Any = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
         await store.open()
         self._opened.push_async_callback(store.close)
-        transport: Any = (
-            open_backend("transport", app.transport, app.clock) if isinstance(app.transport, str) else app.transport
-        )
         if (
             transport is None
             or not transport.capabilities.accepts_durably
@@ -264,6 +254,24 @@ class Running:
         task = asyncio.ensure_future(self._local.put(later.message))
         self._due_tasks.add(task)
         task.add_done_callback(self._due_tasks.discard)
+
+
+def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequence[ConfigurationError]:
+    """That a handler that writes has where to."""
+    if not any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
+        return ()
+    message = handler.message.__name__
+    if app.store is None:
+        what = f"the handler of {message} writes, and app {app.name!r} has no store"
+        return [
+            NoStoreMistake(what, where=handler.where, fix="give the app store='sqlite:///app.db', or set CATGA_STORE")
+        ]
+    if store is not None and not store.tables:
+        what = f"the handler of {message} writes, and the store of app {app.name!r} has no tables"
+        return [
+            NoStoreMistake(what, where=handler.where, why=store.store_id, fix="give the app store='sqlite:///app.db'")
+        ]
+    return ()
 
 
 class NoStoreMistake(ConfigurationError):

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.sqlite import TABLE, insert, opened, python, store_on, things, with_table
 
 from catga import Catga, Command, Transaction
+from catga.backends.sqlite.places import NAMES, TURNS
 from catga.errors import (
     CatgaError,
     SchemaMismatch,
@@ -521,5 +522,50 @@ def test_a_mistake_at_opening_can_be_mended(tmp_path: Path) -> None:
         await store.declare([CHANNEL])
         await committed(store, Unit())
         await store.close()
+
+    asyncio.run(main())
+
+
+# -- numbers that run out ---------------------------------------------------------------------------------------------
+
+
+def test_when_turns_run_out_nothing_is_taken_in_and_the_rest_is_handled(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path / "app.db") as store:
+            transport = store.queue()
+            await transport.open()
+            consumer = await transport.consume(CHANNEL, "a")
+            await committed(store, Unit(publish=[message(1)]))
+            await store.write(lambda connection: connection.execute("update catga_turns set last = ?", (TURNS - 2,)))
+            await committed(store, Unit(publish=[message(2)]))
+            with pytest.raises(StoreFull, match="as many messages as it can"):
+                await store.commit([Unit(publish=[message(3)])])
+            with pytest.raises(StoreFull):
+                await transport.publish([message(4)])
+            found = await consumer.receive(10, 0.0)
+            assert [delivery.frame for delivery in found] == [b"1", b"2"]
+            await committed(store, Unit(settle=[delivery.token for delivery in found], marks=[mark(1), mark(2)]))
+            assert await store.pending() == 0
+            await consumer.stop()
+            await transport.close()
+
+    asyncio.run(main())
+
+
+def test_when_names_run_out_new_ones_are_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path / "app.db") as store:
+            store.queue()
+            await store.write(
+                lambda connection: connection.execute("insert into catga_names values (?, 'last')", (NAMES - 1,))
+            )
+            with pytest.raises(StoreFull, match="as many channels and handlers"):
+                await store.declare(["one more"])
+            await store.declare(["last"])
+            await committed(store, Unit(publish=[message(1, part=15, priority=0), message(2, channel="last", part=15)]))
+            assert await store.pending() == 2
+            with pytest.raises(StoreFull):
+                await store.rename({"last": "the very last"})
+            assert await store.pending() == 2
 
     asyncio.run(main())

@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from catga import Catga, Command, Transaction
+from catga import Catga, Command, Connection, Transaction
 from catga.backends import memory, open_backend
 from catga.backends.memory import MemoryOptions, MemoryStore, MemoryTransport, forget
 from catga.backends.memory.rows import Line, Queue, Row
 from catga.clock import SystemClock
-from catga.errors import AppClosed, CatgaError, ForbiddenStatement, StoreFull, StoreUnavailable
+from catga.description import describe
+from catga.errors import AppClosed, CatgaError, ConfigurationError, ForbiddenStatement, StoreFull, StoreUnavailable
 from catga.ports import Commit, Outgoing, Unit
 from catga.testing import VirtualClock, run
 from catga.testing.conformance.base import CHANNEL, HANDLER, committed, fates, id_of, mark, message, parked
@@ -169,7 +170,7 @@ def test_an_app_on_memory_retries_in_order_under_virtual_time() -> None:
             failed: set[int] = set()
 
             @app.handler(Order)
-            async def order(cmd: Order, tx: Transaction) -> None:
+            async def order(cmd: Order) -> None:
                 if cmd.number % 7 == 3 and cmd.number not in failed:
                     failed.add(cmd.number)
                     raise LookupError
@@ -190,26 +191,21 @@ def test_an_app_on_memory_retries_in_order_under_virtual_time() -> None:
     assert time.monotonic() - before < 30
 
 
-def test_an_app_that_writes_on_memory_ends_in_dead_letters_that_say_why() -> None:
+@pytest.mark.parametrize("kind", [Transaction, Connection])
+def test_an_app_that_writes_on_memory_is_refused_at_start(kind: type) -> None:
     async def main() -> str:
-        clock = VirtualClock()
-        store = memory.store("memory://", clock)
-        app = Catga("shop", store=store, clock=clock)
+        app = Catga("shop", store="memory://", clock=VirtualClock())
 
-        @app.handler(Order)
-        async def order(cmd: Order, tx: Transaction) -> None:
-            tx.execute("insert into orders values (?)", cmd.number)
+        async def order(cmd: Order, tx: object) -> None: ...
 
-        await clock.run(app.start())
-        await store.open()
-        await clock.run(app.enqueue(Order("a", 1)))
-        await clock.run(app.settled(), 1e6)
-        (dead,) = await store.dead(10)
-        await clock.run(app.stop())
-        await store.close()
-        return dead.reason
+        order.__annotations__["tx"] = kind
+        app.handler(Order)(order)
+        with pytest.raises(ConfigurationError, match="has no tables") as refused:
+            await app.start()
+        assert describe(app).mistakes
+        return str(refused.value)
 
-    assert "memory://" in run(main())
+    assert "CTG-2008" in run(main())
 
 
 def test_lines_drop_what_is_gone() -> None:

@@ -6,7 +6,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from catga.clock import Clock
-from catga.errors import UnknownBackend
+from catga.errors import ConfigurationError, UnknownBackend
+
+
+def backend_of(role: str, given: Any, clock: Clock, mistakes: list[ConfigurationError]) -> Any:
+    """The object behind what an app was given as its store or transport: that object, or what its URL names. What is
+    wrong with a URL is added to the mistakes."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return open_backend(role, given, clock)
+    except ConfigurationError as error:
+        mistakes.append(error)
+        return None
 
 
 def open_backend(role: str, url: str, clock: Clock) -> Any:

@@ -126,6 +126,8 @@ class Store(Protocol):
     """Where an app keeps what must survive it. All instances of an app share one."""
 
     store_id: str
+    tables: bool
+    """Whether handlers can write to it, through `Transaction` and `Connection`."""
 
     async def open(self) -> None:
         """Connects, migrates, checks; typed errors for what cannot be used."""

@@ -28,6 +28,8 @@ class MemoryStore:
     them, so that a later commit can be made to end first.
     """
 
+    tables: bool = False
+
     def __init__(self, options: MemoryOptions, clock: Clock, hold: Hold | None = None) -> None:
         self.options = options
         self.clock = clock

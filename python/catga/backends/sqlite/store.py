@@ -30,6 +30,8 @@ T = TypeVar("T")
 class SqliteStore:
     """One writer at a time over all processes, in the order of asking; readers never wait for it."""
 
+    tables: bool = True
+
     def __init__(self, options: SqliteOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
