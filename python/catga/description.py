@@ -138,8 +138,6 @@ def handler_info(app: Catga, handler: Handler, layers: Sequence[Any]) -> Handler
     """One handler, in the app it will run in."""
     annotations = [parameter.annotation for parameter in handler.parameters()]
     durable = app.store is not None and handler.kind in ("command", "event")
-    # Lists and streams are called without the layers made for single messages.
-    around = () if handler.kind == "stream" or (handler.batch is not None and not durable) else layers
     writes = Transaction in annotations or Connection in annotations
     called_through_store = durable and (writes or handler.kind == "event" or handler.batch is not None)
     return HandlerInfo(
@@ -148,7 +146,7 @@ def handler_info(app: Catga, handler: Handler, layers: Sequence[Any]) -> Handler
         handler.where,
         "transactional" if called_through_store else "pure",
         durable,
-        tuple(layer_name(layer) for layer in around),
+        tuple(layer_name(layer) for layer in layers),
         tuple(type_name(annotation) for annotation in annotations),
         handler.batch,
         _retry(handler.retry or app.retry) if durable else None,

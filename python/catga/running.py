@@ -12,13 +12,13 @@ from catga.context import Context, Later, leave, published
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
 from catga.envelope import Codec, id_of
-from catga.errors import AppClosed, ConfigurationError, NoHandler, NoStore
+from catga.errors import AppClosed, ConfigurationError, HandlerDefinitionError, NoHandler, NoStore
 from catga.mediator.batches import LocalBatches
 from catga.mediator.events import fan_out
 from catga.mediator.handlers import Handler
 from catga.mediator.local import LocalQueue
 from catga.mediator.pipeline import Call
-from catga.mediator.plans import CONTEXT, TRANSACTION, Argument, call_of, pure_plan
+from catga.mediator.plans import CONTEXT, TRANSACTION, Argument, call_of, pure_plan, stream_plan
 from catga.mediator.providers import Providers
 from catga.mediator.published import Taker, hand_over, taker_of
 from catga.mediator.registry import Registry
@@ -174,12 +174,13 @@ class Running:
 
     def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
         self._targets: dict[str, dict[type[Message], list[Target]]] = {}
+        app = self._app
         following: dict[type[Message], list[Any]] = {}
         beside: dict[type[Message], list[Any]] = {}
         for number, (handler, middleware, arguments) in enumerate(bound):
             message = handler.message
             if handler.kind == "stream":
-                self.streams[message] = self._stream(handler, arguments)
+                self.streams[message] = stream_plan(app, handler, arguments, middleware)
                 continue
             if self.delivery is not None:
                 self._durable(handler, middleware, arguments, number)
@@ -217,10 +218,6 @@ class Running:
         if handler.kind != "event" and annotations & {Transaction, Connection} and handler.batch is None:
             self.transactional.add(handler.message)
             self.plans[handler.message] = self.delivery.direct.plan(target)
-
-    def _stream(self, handler: Handler, arguments: Sequence[Argument]) -> Callable[[Any], Any]:
-        call = call_of(handler, arguments, ())
-        return lambda query: call(query, Context(self._app))
 
     def _batch(
         self, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]
@@ -261,6 +258,12 @@ def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequen
     if not any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
         return ()
     message = handler.message.__name__
+    if handler.kind == "stream":
+        what, fix = (
+            f"the handler of stream query {message} asks to write",
+            "read through a provider, or make it a query",
+        )
+        return [HandlerDefinitionError(what, where=handler.where, why="it ends with no commit", fix=fix)]
     if app.store is None:
         what = f"the handler of {message} writes, and app {app.name!r} has no store"
         return [

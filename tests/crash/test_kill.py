@@ -63,7 +63,7 @@ def test_nothing_is_lost_or_repeated_or_reordered(
     tmp_path: Path, synchronous: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(SEED)
-    rounds = max(1, ROUNDS // 2)
+    rounds = (ROUNDS + 1) // 2
     path = tmp_path / "steps.db"
     with sqlite3.connect(path) as connection:
         connection.executescript(TABLES)

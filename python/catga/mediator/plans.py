@@ -1,14 +1,14 @@
 """Plans: per message type, the one function that `send` calls; composed when the app starts."""
 
 import linecache
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from catga.context import Context
+from catga.context import Context, leave
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call, compose
 from catga.mediator.published import Taker, hand_over_again
@@ -32,10 +32,10 @@ TRANSACTION = Argument(expression="ctx._tx")
 def call_of(handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]) -> Call:
     """The handler and its middleware as one function of (message, ctx)."""
     names: dict[str, Any] = {"handler": handler.function}
-    lines = [f"    a{i} = await ctx._enter(a{i}_enter)\n" for i, a in enumerate(arguments) if a.enter is not None]
+    entering = _entering(arguments)
     given = _given(arguments, names)
-    if lines:
-        source = f"async def plan(message, ctx):\n{''.join(lines)}    return await handler(message{given})\n"
+    if entering:
+        source = f"async def plan(message, ctx):\n{entering}    return await handler(message{given})\n"
     elif given == ", ctx":
         return compose(handler.function, middleware, handler)
     else:
@@ -87,6 +87,28 @@ def pure_plan(
     return _compile(handler.id, f"async def plan(message):\n    ctx = Context(app)\n    {body}", names)
 
 
+def stream_plan(
+    app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]
+) -> Callable[[Any], AsyncIterator[Any]]:
+    """The plan of a stream query. Middleware stands around its beginning: `next` gives the values, not yet read."""
+    names: dict[str, Any] = {"handler": handler.function}
+    source = (
+        f"async def plan(message, ctx):\n{_entering(arguments)}    return handler(message{_given(arguments, names)})\n"
+    )
+    call = compose(_compile(handler.id, source, names), middleware, handler)
+
+    async def plan(message: Any) -> AsyncIterator[Any]:
+        ctx = Context(app)
+        try:
+            async with aclosing(await call(message, ctx)) as values:
+                async for value in values:
+                    yield value
+        finally:
+            await leave(ctx)
+
+    return plan
+
+
 _BODY = """\
 reply = await {call}
     out = ctx._out
@@ -112,6 +134,10 @@ def _may_be_refused(reply: Any) -> bool:
     """Whether a declared reply may be `Err`."""
     members = get_args(reply) if get_origin(reply) in (Union, UnionType) else (reply,)
     return any((get_origin(member) or member) in (Err, Any) or isinstance(member, TypeVar) for member in members)
+
+
+def _entering(arguments: Sequence[Argument]) -> str:
+    return "".join(f"    a{i} = await ctx._enter(a{i}_enter)\n" for i, a in enumerate(arguments) if a.enter is not None)
 
 
 def _given(arguments: Sequence[Argument], names: dict[str, Any]) -> str:

@@ -50,8 +50,8 @@ class Idempotency:
 
     def compose(self, inner: Call, handler: Handler) -> Call:
         """The layer for one handler; what it remembers is gone when the app stops."""
-        if handler.batch is not None:
-            # A list of messages from a store, which knows each of them.
+        if handler.batch is not None or handler.kind == "stream":
+            # A store knows each message of a list, and the values of a stream can be read only once.
             return inner
         once = _once(inner, self._key, self._size, self._ttl)
 

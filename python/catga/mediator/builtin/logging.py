@@ -1,7 +1,6 @@
 """Logging: a line for each failure, and for each success if asked; never a value of the message."""
 
 import logging
-from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -32,10 +31,11 @@ class Logging:
 
     def compose(self, inner: Call, handler: Handler) -> Call:
         """The layer for one handler."""
-        log, successes, now = self._log, self._successes, perf_counter
+        log, successes = self._log, self._successes
         what = f"{handler.message.__name__} in {handler.id}"
 
         async def call(message: Any, ctx: Context) -> Any:
+            now = ctx._app.clock.monotonic
             began = now()
             try:
                 reply = await inner(message, ctx)
