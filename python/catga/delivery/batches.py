@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from catga import _core
-from catga.clock import Bell, Clock
+from catga.clock import Bell
 from catga.context import Context, leave
 from catga.delivery.commits import Commits
-from catga.delivery.failures import Failures
 from catga.delivery.hand import Hand
-from catga.delivery.run import Runner, own_cancellation
+from catga.delivery.means import Means
+from catga.delivery.run import own_cancellation
 from catga.delivery.work import CONFLICTS, Target, Work
 from catga.errors import CommitRefused, Conflict, ItemsFailed
 from catga.mediator.handlers import Batch
@@ -22,27 +22,17 @@ LARGEST = 512
 class BatchLane:
     """Works for one batch handler. Lists are handled one after the other, so that keys keep their order."""
 
-    def __init__(
-        self,
-        target: Target,
-        options: Batch,
-        *,
-        clock: Clock,
-        runner: Runner,
-        failures: Failures,
-        hand: Hand,
-        commits: Commits,
-    ) -> None:
+    def __init__(self, means: Means, hand: Hand, commits: Commits, target: Target, options: Batch) -> None:
         self._target = target
-        self._clock = clock
-        self._runner = runner
-        self._failures = failures
+        self._clock = means.clock
+        self._runner = means.runner
+        self._failures = means.failures
         self._hand = hand
         self._commits = commits
         self._batcher: _core.Batcher[Work] = _core.Batcher(
             min(options.size, LARGEST), options.bytes, max(1, int(options.wait * 1000))
         )
-        self._bell = Bell(clock)
+        self._bell = Bell(means.clock)
         self._force = False
 
     def add(self, works: Sequence[Work]) -> None:

@@ -5,23 +5,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from catga.clock import Bell, Clock, Entropy
+from catga.clock import Bell
 from catga.delivery.batches import BatchLane
 from catga.delivery.commits import Commits
-from catga.delivery.committer import Committer
-from catga.delivery.failures import Failures
 from catga.delivery.hand import CREDIT, Hand
 from catga.delivery.intake import Intake
-from catga.delivery.recorder import Recorder
+from catga.delivery.means import Means
 from catga.delivery.retries import Retries
-from catga.delivery.run import Runner
 from catga.delivery.work import Target
 from catga.delivery.workers import Workers
-from catga.envelope import Codec
 from catga.errors import Poison, StoreError
 from catga.ports.messages import Delivery
-from catga.ports.store import Store
-from catga.ports.transport import Consumer
 
 log: logging.Logger = logging.getLogger("catga.delivery")
 
@@ -36,71 +30,21 @@ PATIENCE = 0.5
 class Channel:
     """Competes with the same channel of other instances for its parts."""
 
-    def __init__(
-        self,
-        name: str,
-        targets: Mapping[type[Any], Sequence[Target]],
-        *,
-        clock: Clock,
-        entropy: Entropy,
-        codec: Codec,
-        store: Store,
-        committer: Committer,
-        runner: Runner,
-        recorder: Recorder,
-        consumer: Consumer,
-        colocated: bool,
-        concurrency: int,
-        window_days: int,
-    ) -> None:
-        self.name = name
-        self._clock = clock
-        self._consumer = consumer
+    def __init__(self, means: Means, targets: Mapping[type[Any], Sequence[Target]], concurrency: int) -> None:
+        self.name: str = means.channel
+        self._clock = means.clock
+        self._consumer = means.consumer
         self._concurrency = concurrency
-        self._patience = Bell(clock)
-        self._hand = hand = Hand(clock)
-        failures = Failures(name, clock, entropy)
-        self._commits = commits = Commits(
-            name,
-            clock=clock,
-            hand=hand,
-            committer=committer,
-            consumer=consumer,
-            failures=failures,
-            recorder=recorder,
-            colocated=colocated,
-        )
-        self._intake = intake = Intake(
-            name,
-            targets,
-            clock=clock,
-            codec=codec,
-            store=store,
-            hand=hand,
-            commits=commits,
-            recorder=recorder,
-            colocated=colocated,
-            window_days=window_days,
-        )
+        self._patience = Bell(means.clock)
         by_id = {target.id: target for group in targets.values() for target in group}
-        self._retries = Retries(
-            name,
-            by_id,
-            clock=clock,
-            codec=codec,
-            store=store,
-            hand=hand,
-            intake=intake,
-            committer=committer,
-            consumer=consumer,
-            colocated=colocated,
-        )
-        self._workers = Workers(clock, store, hand, runner, commits)
-        for target in by_id.values():
+        self._hand = Hand(means.clock)
+        self._commits = Commits(means, self._hand)
+        self._intake = Intake(means, self._hand, self._commits, targets)
+        self._retries = Retries(means, self._hand, self._intake, by_id)
+        self._workers = Workers(means, self._hand, self._commits)
+        for id, target in by_id.items():
             if (batch := target.handler.batch) is not None:
-                hand.batches[target.id] = BatchLane(
-                    target, batch, clock=clock, runner=runner, failures=failures, hand=hand, commits=commits
-                )
+                self._hand.batches[id] = BatchLane(means, self._hand, self._commits, target, batch)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

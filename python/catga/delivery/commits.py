@@ -5,17 +5,16 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeAlias
 
-from catga.clock import Bell, Clock
+from catga.clock import Bell
 from catga.context import Context, leave
-from catga.delivery.committer import Committer
-from catga.delivery.failures import Failures, undeliverable
+from catga.delivery.failures import undeliverable
 from catga.delivery.hand import Hand
-from catga.delivery.recorder import Recorder
+from catga.delivery.means import Means
 from catga.delivery.work import CONFLICTS, Work
 from catga.errors import CatgaError, CommitRefused, Conflict, OutcomeUnknown, StoreError
 from catga.ports.messages import Delivery, Lease
 from catga.ports.store import COMMITTED, Commit, Outcome, Parked, ParkedState, Unit
-from catga.ports.transport import Consumer, Settle
+from catga.ports.transport import Settle
 
 log: logging.Logger = logging.getLogger("catga.delivery")
 
@@ -29,29 +28,18 @@ PATIENCE = 0.5
 class Commits:
     """Nothing is settled before its commit, and no key goes on before its message has ended."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        clock: Clock,
-        hand: Hand,
-        committer: Committer,
-        consumer: Consumer,
-        failures: Failures,
-        recorder: Recorder,
-        colocated: bool,
-    ) -> None:
-        self._name = name
-        self._clock = clock
+    def __init__(self, means: Means, hand: Hand) -> None:
+        self._means = means
+        self._name = means.channel
         self._hand = hand
-        self._committer = committer
-        self._consumer = consumer
-        self._failures = failures
-        self._recorder = recorder
-        self._colocated = colocated
+        self._committer = means.committer
+        self._consumer = means.consumer
+        self._failures = means.failures
+        self._recorder = means.recorder
+        self._colocated = means.colocated
         self._finished: list[Finished] = []
         self._some = asyncio.Event()
-        self._patience = Bell(clock)
+        self._patience = Bell(means.clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what has ended -----------------------------------------------------------------------------------------------
@@ -175,14 +163,14 @@ class Commits:
                 continue
             lanes.append(work.lane)
             closed.append((work, unit))
-        self._recorder.handled(dues, self._clock.wall_ms())
+        self._recorder.handled(dues, self._means.clock.wall_ms())
         if hand.lanes.done_many(lanes):
             hand.ready.set()
         await self._close(closed)
 
     async def batch_ended(self, works: Sequence[Work], unit: Unit) -> None:
         """A list that took effect, or had taken effect before."""
-        self._recorder.handled([work.envelope.due_ms for work in works], self._clock.wall_ms())
+        self._recorder.handled([work.envelope.due_ms for work in works], self._means.clock.wall_ms())
         for work in works:
             if work.parked is not None:
                 self._hand.blocked.change(work, None)

@@ -10,7 +10,8 @@ from catga.context import Later
 from catga.delivery.channel import Channel
 from catga.delivery.committer import Committer
 from catga.delivery.direct import Direct
-from catga.delivery.failures import UNREADABLE
+from catga.delivery.failures import UNREADABLE, Failures
+from catga.delivery.means import Means
 from catga.delivery.recorder import Recorder
 from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
@@ -78,21 +79,20 @@ class Delivery:
             await self._relay.start()
         runner = Runner(self._app, self.outbox, self._store.fetch)
         for name, by_type in targets.items() if work else ():
-            channel = Channel(
-                name,
-                by_type,
+            means = Means(
+                channel=name,
                 clock=self._app.clock,
-                entropy=self._app.entropy,
                 codec=self._codec,
                 store=self._store,
                 committer=self.committer,
                 runner=runner,
+                failures=Failures(name, self._app.clock, self._app.entropy),
                 recorder=self.recorder,
                 consumer=await self._transport.consume(name, owner),
                 colocated=self._colocated,
-                concurrency=self._concurrency,
                 window_days=self._window_days,
             )
+            channel = Channel(means, by_type, self._concurrency)
             self._channels.append(channel)
             await channel.start()
 

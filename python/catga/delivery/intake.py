@@ -3,51 +3,32 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from catga.clock import Clock
 from catga.delivery.commits import Commits
 from catga.delivery.failures import outside_window
 from catga.delivery.hand import Hand
-from catga.delivery.recorder import Recorder
+from catga.delivery.means import Means
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, NAMED, Codec, Decoded
+from catga.envelope import DAY_MS, NAMED, Decoded
 from catga.ports.messages import Delivery, Lease
-from catga.ports.store import Store
 
 
 class Intake:
     """Takes lists: one decoding, one look-up where any is needed, one entry into the lanes."""
 
     def __init__(
-        self,
-        name: str,
-        targets: Mapping[type[Any], Sequence[Target]],
-        *,
-        clock: Clock,
-        codec: Codec,
-        store: Store,
-        hand: Hand,
-        commits: Commits,
-        recorder: Recorder,
-        colocated: bool,
-        window_days: int,
+        self, means: Means, hand: Hand, commits: Commits, targets: Mapping[type[Any], Sequence[Target]]
     ) -> None:
-        self._name = name
-        self._targets = targets
-        self._clock = clock
-        self._codec = codec
-        self._store = store
+        self._means = means
         self._hand = hand
         self._commits = commits
-        self._recorder = recorder
-        self._colocated = colocated
-        self._window_days = window_days
+        self._targets = targets
 
     async def take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Puts them into the lanes; where they are `condemned`, into the dead letters."""
-        decoded = self._codec.decode([delivery.frame for delivery in deliveries])
+        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
         await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._known(deliveries, decoded)
-        oldest = (self._clock.wall_ms() // DAY_MS - self._window_days) * DAY_MS
+        oldest = (self._means.clock.wall_ms() // DAY_MS - self._means.window_days) * DAY_MS
         works: list[Work] = []
         done: list[Delivery] = []
         again = 0
@@ -76,7 +57,7 @@ class Intake:
                     works.append(work)
                 else:
                     self._commits.fail(work, error)
-        self._recorder.redelivered(again)
+        self._means.recorder.redelivered(again)
         self._hand.put(works)
         if done:
             self._hand.open += len(done)
@@ -86,14 +67,14 @@ class Intake:
         """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
         blocked = self._hand.blocked
         if fresh := blocked.unknown(leases.values()):
-            blocked.load([leases[part] for part in fresh], await self._store.waiting(self._name, fresh))
+            blocked.load([leases[part] for part in fresh], await self._means.store.waiting(self._means.channel, fresh))
 
     async def _known(self, deliveries: Sequence[Delivery], decoded: Sequence[Decoded]) -> set[tuple[str, bytes]]:
         wanted: dict[tuple[int, str], list[bytes]] = {}
         for delivery, item in zip(deliveries, decoded, strict=True):
             # What came in with a commit of this store, under our lease and an id of our own making, has no mark.
-            if isinstance(item, tuple) and not (delivery.first and self._colocated and not item[1].flags & NAMED):
+            if isinstance(item, tuple) and not (delivery.first and self._means.colocated and not item[1].flags & NAMED):
                 message, envelope = item
                 for target in self._targets.get(message.__class__, ()):
                     wanted.setdefault((envelope.day, target.id), []).append(envelope.id)
-        return await self._store.known(wanted) if wanted else set()
+        return await self._means.store.known(wanted) if wanted else set()

@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from catga.clock import Clock
-from catga.delivery.committer import Committer
 from catga.delivery.hand import CREDIT, Hand
 from catga.delivery.intake import Intake
+from catga.delivery.means import Means
 from catga.delivery.work import Target, Work
-from catga.envelope import Codec, Decoded
+from catga.envelope import Decoded
 from catga.errors import CatgaError
 from catga.messages import NORMAL
 from catga.ports.messages import Lease, Outgoing
-from catga.ports.store import Parked, ParkedState, Store, Unit
-from catga.ports.transport import Consumer
+from catga.ports.store import Parked, ParkedState, Unit
 
 log: logging.Logger = logging.getLogger("catga.delivery")
 
@@ -26,30 +24,15 @@ PATIENCE = 1.0
 class Retries:
     """Reads parked rows of the parts this instance holds."""
 
-    def __init__(
-        self,
-        name: str,
-        targets: Mapping[str, Target],
-        *,
-        clock: Clock,
-        codec: Codec,
-        store: Store,
-        hand: Hand,
-        intake: Intake,
-        committer: Committer,
-        consumer: Consumer,
-        colocated: bool,
-    ) -> None:
-        self._name = name
-        self._targets = targets
-        self._clock = clock
-        self._codec = codec
-        self._store = store
+    def __init__(self, means: Means, hand: Hand, intake: Intake, targets: Mapping[str, Target]) -> None:
+        self._means = means
+        self._name = means.channel
+        self._clock = means.clock
+        self._store = means.store
+        self._consumer = means.consumer
         self._hand = hand
         self._intake = intake
-        self._committer = committer
-        self._consumer = consumer
-        self._colocated = colocated
+        self._targets = targets
         self.paused: bool = False
         """While a suspect runs alone nothing else does."""
 
@@ -98,10 +81,10 @@ class Retries:
     async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
         units: list[Unit] = []
         works: list[Work] = []
-        for row, item in zip(rows, self._codec.decode([row.frame for row in rows]), strict=True):
+        for row, item in zip(rows, self._means.codec.decode([row.frame for row in rows]), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
-                fence = (lease,) if self._colocated else ()
+                fence = (lease,) if self._means.colocated else ()
                 units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=fence))
                 continue
             target = self._targets.get(row.handler)
@@ -114,7 +97,7 @@ class Retries:
         self._hand.open += len(works)
         self._hand.put(works)
         if units:
-            await self._committer.submit(units)
+            await self._means.committer.submit(units)
 
 
 def _outgoing(row: Parked, decoded: Decoded) -> Outgoing:

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-from catga.clock import Clock
 from catga.context import Context, leave
 from catga.delivery.commits import Commits
 from catga.delivery.hand import Hand
-from catga.delivery.run import Runner, own_cancellation
+from catga.delivery.means import Means
+from catga.delivery.run import own_cancellation
 from catga.delivery.work import Work
-from catga.ports.store import Store, Unit
+from catga.ports.store import Unit
 
 SLICE = 16
 """Messages a worker runs before it lets others have the loop."""
@@ -18,11 +18,11 @@ SLICE = 16
 class Workers:
     """Run what is ready, until cancelled."""
 
-    def __init__(self, clock: Clock, store: Store, hand: Hand, runner: Runner, commits: Commits) -> None:
-        self._clock = clock
-        self._store = store
+    def __init__(self, means: Means, hand: Hand, commits: Commits) -> None:
+        self._clock = means.clock
+        self._store = means.store
+        self._runner = means.runner
         self._hand = hand
-        self._runner = runner
         self._commits = commits
 
     async def work(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from catga.errors import StaleLease
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.transport import Transport
 from catga.transaction import Connection, Row, Statement
@@ -113,6 +114,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 COMMITTED = Outcome(Commit.COMMITTED)
+DUPLICATE = Outcome(Commit.DUPLICATE)
+STALE = Outcome(
+    Commit.STALE,
+    StaleLease(
+        "the part was taken over by another instance",
+        why="its lease had run out",
+        fix="nothing: the new holder does this work",
+    ),
+)
 
 
 class Share(msgspec.Struct, frozen=True):

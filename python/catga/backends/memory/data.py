@@ -11,19 +11,9 @@ from catga.backends.memory.leases import Leases
 from catga.backends.memory.parked import ParkedRows
 from catga.backends.memory.rows import Line, Queue, Row
 from catga.clock import Bell
-from catga.errors import AppClosed, ForbiddenStatement, StaleLease, StoreUnavailable
+from catga.errors import AppClosed, ForbiddenStatement, StoreUnavailable
 from catga.ports.messages import Outgoing
-from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
-
-_DUPLICATE = Outcome(Commit.DUPLICATE)
-_STALE = Outcome(
-    Commit.STALE,
-    StaleLease(
-        "the part was taken over by another instance",
-        why="its lease had run out",
-        fix="nothing: the new holder does this work",
-    ),
-)
+from catga.ports.store import COMMITTED, DUPLICATE, STALE, Commit, Mark, Outcome, Unit
 
 _shared: "weakref.WeakValueDictionary[str, Data]" = weakref.WeakValueDictionary()
 
@@ -110,11 +100,11 @@ class Data:
 
     def _refused(self, unit: Unit) -> Outcome | None:
         if not all(self.leases.holds(lease) for lease in unit.leases):
-            return _STALE
+            return STALE
         if any(not mark.replace and self.mark(mark.day, mark.handler, mark.id) for mark in unit.marks):
-            return _DUPLICATE
+            return DUPLICATE
         if any(name not in self.parked for name in unit.unpark):
-            return _DUPLICATE
+            return DUPLICATE
         if not unit.statements:
             return None
         error = ForbiddenStatement(

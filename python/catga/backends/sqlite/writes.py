@@ -7,20 +7,10 @@ from catga.backends.sqlite.bookkeeping import Bookkeeping, find_marks
 from catga.backends.sqlite.database import MARK, Database
 from catga.backends.sqlite.failures import forbidden, statement_error, store_error
 from catga.backends.sqlite.names import Names
-from catga.errors import Conflict, StaleLease
+from catga.errors import Conflict
 from catga.ports.messages import Lease
-from catga.ports.store import COMMITTED, Commit, Mark, Outcome, Unit
+from catga.ports.store import COMMITTED, DUPLICATE, STALE, Commit, Mark, Outcome, Unit
 from catga.transaction import Statement
-
-_DUPLICATE = Outcome(Commit.DUPLICATE)
-_STALE = Outcome(
-    Commit.STALE,
-    StaleLease(
-        "the part was taken over by another instance",
-        why="its lease had run out",
-        fix="nothing: the new holder does this work",
-    ),
-)
 
 _SAVE, _RELEASE, _UNDO = f"savepoint catga {MARK}", f"release catga {MARK}", f"rollback to catga {MARK}"
 
@@ -81,7 +71,7 @@ class Writes:
         books = self._books()
         taken = self._existing([mark for unit in units for mark in unit.marks if not mark.replace])
         for unit in units:
-            outcome = _STALE if stale and not stale.isdisjoint(unit.leases) else self._one(connection, unit, taken)
+            outcome = STALE if stale and not stale.isdisjoint(unit.leases) else self._one(connection, unit, taken)
             outcomes.append(outcome)
             if outcome is COMMITTED:
                 books.add(unit)
@@ -91,7 +81,7 @@ class Writes:
     def _one(self, connection: sqlite3.Connection, unit: Unit, taken: set[tuple[int, int, bytes]]) -> Outcome:
         keys = [(mark.day, self._names.number(mark.handler), mark.id) for mark in unit.marks if not mark.replace]
         if taken and not taken.isdisjoint(keys):
-            return _DUPLICATE
+            return DUPLICATE
         if unit.statements or unit.unpark:
             connection.execute(_SAVE)
             for handler, id in unit.unpark:
@@ -103,7 +93,7 @@ class Writes:
                 ):
                     connection.execute(_UNDO)
                     connection.execute(_RELEASE)
-                    return _DUPLICATE
+                    return DUPLICATE
             error = self._statements(connection, unit.statements)
             if error is not None:
                 self._undo(connection)
