@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from catga import _core
 from catga.clock import Bell, Clock
-from catga.delivery.run import Runner
+from catga.delivery.run import Runner, own_cancellation
 from catga.delivery.work import CONFLICTS, Target, Work
 from catga.errors import Conflict, ItemsFailed
 from catga.ports.store import Commit, Outcome, Unit
@@ -92,9 +92,13 @@ class BatchLane:
         try:
             ctx, _ = await self._runner.run_batch(self._target, free)
             unit = self._runner.batch_unit(self._target, free, ctx)
-        except asyncio.CancelledError:
-            self._drop(free)
-            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._drop(free)
+                raise
+            await self._split(free, own_cancellation(free[0], error))
+            return
         except ItemsFailed as error:
             await self._without(free, error)
             return
