@@ -114,6 +114,9 @@ class Data:
             return _STALE
         if any(not mark.replace and self.mark(mark.day, mark.handler, mark.id) for mark in unit.marks):
             return _DUPLICATE
+        fresh = [(mark.day, mark.handler, mark.id) for mark in unit.marks if not mark.replace]
+        if len(set(fresh)) < len(fresh):
+            return _DUPLICATE
         if any(name not in self.parked for name in unit.unpark):
             return _DUPLICATE
         if not unit.statements:
