@@ -7,6 +7,7 @@ import pytest
 
 from catga import Catga, Command, Context
 from catga.errors import ValidationFailed
+from catga.mediator.builtin.logging import _describe
 from catga.middleware import Logging
 
 SECRET = "hunter2"
@@ -96,3 +97,25 @@ def test_the_messages_id_and_the_logger_given(caplog: pytest.LogCaptureFixture) 
     (record,) = caplog.records
     assert record.name == "mine"
     assert f"message {bytes(16).hex()}, attempt 3" in record.getMessage()
+
+
+def test_how_long_it_took_is_told_in_ms(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.DEBUG)
+    times = iter([10.0, 10.25, 20.0, 20.0005])
+    monkeypatch.setattr("catga.mediator.builtin.logging.perf_counter", lambda: next(times))
+    send(Logging(successes=True), Login(SECRET, "fail"), Login(SECRET))
+    failed, succeeded = (record.getMessage() for record in caplog.records if record.name == "catga.handlers")
+    assert failed.endswith("(attempt 1, 250.0 ms)")
+    assert succeeded.endswith("(attempt 1, 0.5 ms)")
+
+
+def test_where_it_was_raised_is_the_innermost_place() -> None:
+    def inner() -> None:
+        raise KeyError
+
+    try:
+        inner()
+    except KeyError as error:
+        described = _describe(error)
+        assert described.endswith(f":{inner.__code__.co_firstlineno + 1} in inner")
+    assert _describe(ValueError("never raised")) == "ValueError"

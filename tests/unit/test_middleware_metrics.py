@@ -94,3 +94,19 @@ def test_the_clock_is_read_twice_a_message(monkeypatch: pytest.MonkeyPatch) -> N
     asyncio.run(main())
     assert len(reads) == 2
     assert metrics.histogram("other").total == 1
+
+
+def test_figures_are_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0, 2_500_000_000, 3_000_000_000, 3_500_000_000, 4_000_000_000, 4_500_000_000])
+    monkeypatch.setattr("catga.mediator.builtin.metrics.perf_counter_ns", lambda: next(times))
+    metrics = Metrics()
+
+    async def main() -> None:
+        async with app_with(metrics) as app:
+            for _ in range(3):
+                await app.send(Other())
+
+    asyncio.run(main())
+    other = metrics.statistics()["other"]
+    assert (other["handled"], other["total"], other["highest"], other["p99"]) == (3, 3.5, 2.5, 2.5)
+    assert other["p50"] == pytest.approx(0.5, rel=0.01)
