@@ -64,6 +64,7 @@ class Elsewhere(MemoryTransport):
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
+        self.kept = store
         self.capabilities = msgspec.structs.replace(self.capabilities, accepts_durably=True)
         self.answers: list[Exception | Sequence[Sent]] = []
         """What the next publications raise, or answer without having taken what they do not call accepted."""
