@@ -259,6 +259,108 @@ async def test_a_connection_reads_its_own_writes_and_is_fenced_from_waiting_for_
     assert rows(path, "select value from t") == [(1,), (3,)]
 
 
+@pytest.mark.parametrize("key", ["k", None])
+async def test_a_durable_message_may_have_a_connection_and_is_tried_again_like_any_other(
+    path: Path, key: str | None
+) -> None:
+    app = make(path, retry=Retry(delayed=1, first=0.01))
+    attempts: list[tuple[int, int]] = []
+
+    class Write(Command, key="key"):
+        key: str | None
+        value: int
+
+    @app.handler(Write, id="write")
+    async def write(cmd: Write, ctx: Context, connection: Connection) -> None:
+        attempts.append((cmd.value, ctx.attempt))
+        await connection.execute("insert into t values ('w', ?)", cmd.value)
+        ctx.publish(Added("w", cmd.value))
+        if cmd.value in (1, 3) and (ctx.attempt == 1 or cmd.value == 3):
+            raise ValueError("not now")
+
+    heard: list[int] = []
+
+    @app.handler(Added, id="hear")
+    async def hear(event: Added) -> None:
+        heard.append(event.value)
+
+    async with app:
+        await app.enqueue_many([Write(key, value) for value in range(5)])
+        await app.settled()
+        statistics = app.statistics()
+    assert sorted(heard) == [0, 1, 2, 4]
+    assert [value for (value,) in rows(path, "select value from t order by value")] == [0, 1, 2, 4]
+    assert (statistics["dead"], statistics["retried"]) == (1, 2)
+    assert statistics["channels"]["durable"] == {"open": 0, "queued": 0}
+    if key is not None:
+        assert attempts == [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1), (3, 2), (4, 1)]
+
+
+async def test_a_durable_message_with_a_connection_has_one_effect(path: Path) -> None:
+    app = make(path)
+
+    @app.handler(PutAlone)
+    async def put(cmd: PutAlone, connection: Connection) -> int:
+        await connection.execute("insert into t values ('c', ?)", cmd.value)
+        return cmd.value
+
+    async with app:
+        for _ in range(3):
+            await app.enqueue(PutAlone(1), id=ID)
+        await app.settled()
+        statistics = app.statistics()
+    assert rows(path, "select value from t") == [(1,)]
+    assert (statistics["done"], statistics["dead"]) == (1, 0)
+
+
+async def test_a_durable_handler_whose_expectation_fails_runs_again_at_once_and_not_for_ever(path: Path) -> None:
+    rows(path, "insert into t values ('stock', 3)")
+    app = make(path, retry=Retry(delayed=0))
+    runs: list[int] = []
+
+    @app.handler(PutAlone)
+    async def take(cmd: PutAlone, tx: Transaction) -> int:
+        runs.append(cmd.value)
+        ((left,),) = await tx.fetch("select value from t where key = 'stock'")
+        wanted = left if cmd.value else -1
+        tx.execute("update t set value = ? where key = 'stock' and value = ?", left - 1, wanted, expect=1)
+        return 0
+
+    async with app:
+        await app.enqueue_many([PutAlone(1) for _ in range(3)])
+        await app.settled()
+        assert app.statistics()["retried"] == 0
+        await app.enqueue(PutAlone(0))
+        await app.settled()
+        assert (app.statistics()["dead"], app.statistics()["done"]) == (1, 3)
+    assert rows(path, "select value from t") == [(0,)]
+    # Once, and ten times more.
+    assert runs.count(0) == 11
+    ((reason,),) = rows(path, "select reason from catga_parked")
+    assert "CTG-4007" in reason
+
+
+async def test_a_batch_whose_expectation_fails_runs_again(path: Path) -> None:
+    rows(path, "insert into t values ('stock', 0)")
+    app = make(path, retry=Retry(delayed=0))
+    runs: list[int] = []
+
+    @app.handler(Added, batch=Batch(size=4, wait=0.05))
+    async def add(events: list[Added], tx: Transaction) -> None:
+        runs.append(len(events))
+        changed = -1 if len(runs) < 3 or any(event.value == 2 for event in events) else 0
+        tx.execute("update t set value = 0 where key = 'stock' and value = ?", changed, expect=1)
+        for event in events:
+            tx.execute("insert into t values ('e', ?)", 100 + event.value)
+
+    async with app:
+        for value in range(4):
+            await app.publish(Added(f"k{value}", value))
+        await app.settled()
+        assert app.statistics()["dead"] == 1
+    assert rows(path, "select value from t where key = 'e' order by value") == [(100,), (101,), (103,)]
+
+
 async def test_a_query_may_read_through_a_transaction(path: Path) -> None:
     rows(path, "insert into t values ('a', 1)")
     app = make(path)

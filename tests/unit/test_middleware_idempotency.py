@@ -251,6 +251,21 @@ def test_after_its_time_a_reply_is_forgotten_and_asking_does_not_prolong_it() ->
         assert await app.send(Charge("a")) == 2
         shop.clock.now += 9
         assert await app.send(Charge("a")) == 2
+        shop.clock.now += 500
+        assert await app.send(Charge("a")) == 3
+
+    play(shop, scene)
+
+
+def test_a_short_time_is_a_time() -> None:
+    shop = Shop(Idempotency(by_order, ttl=0.5))
+
+    async def scene(app: Catga) -> None:
+        assert await app.send(Charge("a")) == 1
+        shop.clock.now += 0.25
+        assert await app.send(Charge("a")) == 1
+        shop.clock.now += 0.5
+        assert await app.send(Charge("a")) == 2
 
     play(shop, scene)
 

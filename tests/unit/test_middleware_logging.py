@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 from catga import Catga, Command, Context
 from catga.errors import ValidationFailed
+from catga.mediator.builtin.logging import _describe
 from catga.middleware import Logging
+from catga.testing import VirtualClock
 
 SECRET = "hunter2"
 
@@ -17,8 +20,9 @@ class Login(Command[str]):
     outcome: str = "ok"
 
 
-def send(layer: Logging, *messages: Login) -> None:
-    app = Catga("log", middleware=(layer,))
+def send(layer: Logging, *messages: Login, times: Iterator[float] | None = None) -> None:
+    clock = VirtualClock()
+    app = Catga("log", middleware=(layer,), clock=clock)
 
     @app.handler(Login, id="login")
     async def login(cmd: Login) -> str:
@@ -32,6 +36,8 @@ def send(layer: Logging, *messages: Login) -> None:
 
     async def main() -> None:
         async with app:
+            if times is not None:
+                clock.monotonic = times.__next__  # type: ignore[method-assign]
             for message in messages:
                 task = asyncio.create_task(app.send(message))
                 await asyncio.sleep(0)
@@ -96,3 +102,24 @@ def test_the_messages_id_and_the_logger_given(caplog: pytest.LogCaptureFixture) 
     (record,) = caplog.records
     assert record.name == "mine"
     assert f"message {bytes(16).hex()}, attempt 3" in record.getMessage()
+
+
+def test_how_long_it_took_is_told_in_ms(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    times = iter([10.0, 10.25, 20.0, 20.0005, 30.0])
+    send(Logging(successes=True), Login(SECRET, "fail"), Login(SECRET), times=times)
+    failed, succeeded = (record.getMessage() for record in caplog.records if record.name == "catga.handlers")
+    assert failed.endswith("(attempt 1, 250.0 ms)")
+    assert succeeded.endswith("(attempt 1, 0.5 ms)")
+
+
+def test_where_it_was_raised_is_the_innermost_place() -> None:
+    def inner() -> None:
+        raise KeyError
+
+    try:
+        inner()
+    except KeyError as error:
+        described = _describe(error)
+        assert described.endswith(f":{inner.__code__.co_firstlineno + 1} in inner")
+    assert _describe(ValueError("never raised")) == "ValueError"

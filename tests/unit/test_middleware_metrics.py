@@ -93,3 +93,21 @@ def test_the_apps_clock_is_read_twice_a_message(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(main())
     assert metrics.statistics()["other"]["total"] == 1.0
+
+
+def test_figures_are_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = VirtualClock()
+    metrics = Metrics()
+
+    async def main() -> None:
+        async with app_with(metrics, clock) as app:
+            times = iter([0, 2.5, 3.0, 3.5, 4.0, 4.5])
+            with monkeypatch.context() as patch:
+                patch.setattr(clock, "monotonic", lambda: next(times))
+                for _ in range(3):
+                    await app.send(Other())
+
+    asyncio.run(main())
+    other = metrics.statistics()["other"]
+    assert (other["handled"], other["total"], other["highest"], other["p99"]) == (3, 3.5, 2.5, 2.5)
+    assert other["p50"] == pytest.approx(0.5, rel=0.01)

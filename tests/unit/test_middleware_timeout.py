@@ -155,6 +155,34 @@ def test_an_exception_raised_on_the_way_out_stays_itself() -> None:
     asyncio.run(main())
 
 
+def test_a_failure_while_somebody_outside_asks_takes_nothing_of_the_asking_back() -> None:
+    async def handler(_: Work) -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError("own") from None
+        return ""
+
+    async def main() -> None:
+        asked: list[int] = []
+
+        async def caller(app: Catga) -> None:
+            with pytest.raises(ValueError, match="own"):
+                await app.send(Work())
+            task = asyncio.current_task()
+            assert task is not None
+            asked.append(task.cancelling())
+
+        async with app_with(handler, Timeout(60)) as app:
+            task = asyncio.create_task(caller(app))
+            await asyncio.sleep(0.001)
+            task.cancel()
+            await task
+        assert asked == [1]
+
+    asyncio.run(main())
+
+
 def test_a_failure_before_and_after_the_first_wait_stays_itself() -> None:
     async def before(_: Work) -> str:
         raise ValueError("before")

@@ -141,6 +141,10 @@ def test_an_id_is_never_all_zeros() -> None:
         f"00-{TRACE}-{'0' * 16}-01",
         f"00-{TRACE.upper()}-{PARENT}-01",
         f"00-{TRACE[:-1]}-{PARENT}-01",
+        f"00-{TRACE}0-{PARENT}-01",
+        f"00-{TRACE}-{PARENT}0-01",
+        f"00-{TRACE}-{PARENT}-011",
+        f"000-{TRACE}-{PARENT}-01",
         f"00-{TRACE}-{PARENT}g-01",
         f"00-{TRACE}-{PARENT}-1",
         f"00-{TRACE}-{PARENT}-0x",
@@ -154,6 +158,8 @@ def test_what_w3c_calls_malformed(header: str) -> None:
 def test_what_w3c_calls_well_formed() -> None:
     assert parse(f"00-{TRACE}-{PARENT}-03") == (TRACE, PARENT, True)
     assert parse(f"00-{TRACE}-{PARENT}-02") == (TRACE, PARENT, False)
+    assert parse(f"00-{TRACE}-{PARENT}-10") == (TRACE, PARENT, False)
+    assert parse(f"00-{TRACE}-{PARENT}-ff") == (TRACE, PARENT, True)
     assert parse(f"cc-{TRACE}-{PARENT}-01-what-the-future-brings") == (TRACE, PARENT, True)
 
 
@@ -161,3 +167,51 @@ def test_what_w3c_calls_well_formed() -> None:
 def test_a_rate_that_is_no_probability_is_refused(rate: float) -> None:
     with pytest.raises(ConfigurationError):
         Tracing(print, rate=rate)
+
+
+def test_how_long_it_took_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([7.0, 9.5])
+    ctx = context()
+    monkeypatch.setattr(ctx._app.clock, "monotonic", lambda: next(times), raising=False)
+    spans: list[Span] = []
+    handle(Tracing(spans.append, rate=1), ctx)
+    assert spans[0].seconds == 2.5
+
+
+class Fixed:
+    """Chance that is always the same."""
+
+    def __init__(self, value: float, bits: int = 1) -> None:
+        self.value = value
+        self.bits = bits
+        self.asked: list[int] = []
+
+    def random(self) -> float:
+        return self.value
+
+    def getrandbits(self, k: int, /) -> int:
+        self.asked.append(k)
+        return self.bits
+
+
+@pytest.mark.parametrize(("rate", "chance", "sampled"), [(0, 0.0, False), (0.5, 0.5, False), (0.5, 0.499, True)])
+def test_as_many_as_the_rate_and_no_more(rate: float, chance: float, sampled: bool) -> None:
+    spans: list[Span] = []
+    handle(Tracing(spans.append, rate=rate, entropy=Fixed(chance)), context())
+    assert bool(spans) is sampled
+
+
+def test_ids_have_their_length_whatever_chance_gives() -> None:
+    spans: list[Span] = []
+    chance = Fixed(0.0, 0xAB)
+    handle(Tracing(spans.append, rate=1, entropy=chance), context())
+    assert (spans[0].trace_id, spans[0].span_id) == ("0" * 30 + "ab", "0" * 14 + "ab")
+    assert chance.asked == [128, 64]
+
+
+def test_one_in_a_hundred_unless_told_otherwise() -> None:
+    spans: list[Span] = []
+    handle(Tracing(spans.append, entropy=Fixed(0.01)), context())
+    assert spans == []
+    handle(Tracing(spans.append, entropy=Fixed(0.0099)), context())
+    assert len(spans) == 1

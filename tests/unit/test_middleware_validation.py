@@ -88,6 +88,11 @@ KINDS: list[tuple[Any, list[Any], list[Any]]] = [
     (Tree, [Tree("a", [Tree("b")])], [Tree("a", [Tree("b", [Tree(1)])]), Tree("a", ["b"])]),  # type: ignore[arg-type,list-item]
     (Positive, [1], [0, -1, "1", True]),
     (list[Positive], [[1, 2]], [[1, 0]]),
+    (
+        Annotated[datetime.datetime, msgspec.Meta(tz=True)],
+        [NOW],
+        [NOW.isoformat(), NOW.replace(tzinfo=None)],
+    ),
     (Annotated[str, msgspec.Meta(max_length=2)], ["ab"], ["abc", 1]),
     (Point, [Point(1, 2)], [(1, 2), [1, 2]]),
     (Place, [Place("x")], [{"city": "x"}, Place(1)]),  # type: ignore[arg-type]
@@ -117,7 +122,13 @@ def test_every_kind(declared: Any, right: list[Any], wrong: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "declared", [int, float, str, bool, str | None, list[int], dict[str, int], Line, list[Line], tuple[int, str]]
+    "declared",
+    [
+        *(int, float, str, bool, bytes, None, Any, datetime.datetime, uuid.UUID, decimal.Decimal, Colour),
+        *(str | None, int | str | None, Line | None, Line, Tree),
+        *(list[int], list[Any], list[list[int]], list[Line], set[str], frozenset[int]),
+        *(tuple[int, ...], tuple[int, str], dict[str, int], dict[str, list[Line]]),
+    ],
 )
 def test_what_is_right_and_common_needs_no_second_look(declared: Any) -> None:
     right = next(kind[1] for kind in KINDS if kind[0] == declared)

@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,7 @@ from catga._core import Wheel
 @pytest.fixture(autouse=True)
 def _watchdog() -> Iterator[None]:
     """Ends the process on a deadlock: one here holds the interpreter, which any other time limit needs."""
-    faulthandler.dump_traceback_later(20, exit=True)
+    faulthandler.dump_traceback_later(20, exit=True, file=sys.__stderr__)
     yield
     faulthandler.cancel_dump_traceback_later()
 

@@ -34,7 +34,7 @@ class LocalBatches:
 
     async def add(self, message: Any) -> None:
         """Accepted; handled with others, soon."""
-        now = int(self._clock.monotonic() * 1000)
+        now = self._now()
         if self._batcher.add(message, 0, self._key(message), now):
             self._close()
         elif self._timer is None and (deadline := self._batcher.deadline()) is not None:
@@ -55,12 +55,19 @@ class LocalBatches:
             self._task = asyncio.create_task(self._work(force), name="catga-batch")
 
     async def _work(self, force: bool) -> None:
-        now = int(self._clock.monotonic() * 1000)
-        while (runs := self._batcher.take(now, force=force)) is not None:
+        while (runs := self._batcher.take(self._now(), force=force)) is not None:
             try:
                 await self._run([message for run in runs for message in run])
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                log.exception("a batch handler was cancelled by itself")
             except Exception:
                 log.exception("a batch handler failed")
         self._task = None
         if (deadline := self._batcher.deadline()) is not None and self._timer is None:
-            self._timer = self._timers.after(max(0, deadline - now) / 1000, self._close)
+            self._timer = self._timers.after(max(0, deadline - self._now()) / 1000, self._close)
+
+    def _now(self) -> int:
+        return int(self._clock.monotonic() * 1000)

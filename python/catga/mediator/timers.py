@@ -49,7 +49,9 @@ class Timers:
 
     def _fire(self) -> None:
         self._armed = None
-        for call in self._wheel.drain(self._now()):
+        # Being called says that the time has come; seconds as a float may fall a hair short of it, and would be armed again
+        # for the same moment.
+        for call in self._wheel.drain(max(self._now(), self._armed_ms)):
             call()
         following = self._wheel.next_deadline()
         if following is not None and self._armed is None:

@@ -103,6 +103,9 @@ class Data:
             return STALE
         if any(not mark.replace and self.mark(mark.day, mark.handler, mark.id) for mark in unit.marks):
             return DUPLICATE
+        fresh = [(mark.day, mark.handler, mark.id) for mark in unit.marks if not mark.replace]
+        if len(set(fresh)) < len(fresh):
+            return DUPLICATE
         if any(name not in self.parked for name in unit.unpark):
             return DUPLICATE
         if not unit.statements:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from time import perf_counter_ns
 from typing import Any
 
 import msgspec
@@ -79,7 +78,8 @@ class Tracing:
 
         async def traced(message: Any, ctx: Context, trace_id: str, parent_id: str) -> Any:
             trace_id = trace_id or self._id(128)
-            span_id, start_ms, began = self._id(64), ctx.now_ms(), perf_counter_ns()
+            now = ctx._app.clock.monotonic
+            span_id, start_ms, began = self._id(64), ctx.now_ms(), now()
             error: BaseException | None = None
             try:
                 return await inner(message, ctx)
@@ -87,7 +87,7 @@ class Tracing:
                 error = raised
                 raise
             finally:
-                seconds = (perf_counter_ns() - began) / 1e9
+                seconds = now() - began
                 name = handler.message.__name__
                 span = Span(name, handler.id, trace_id, span_id, parent_id, start_ms, seconds, ctx.attempt, error)
                 # The exception's traceback holds this frame: without this they would wait for the garbage collector.

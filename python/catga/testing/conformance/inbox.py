@@ -80,6 +80,15 @@ class InboxConformance(Conformance):
         assert fates(outcomes) == [Commit.DUPLICATE, Commit.COMMITTED]
         assert await marked(store, 1, 2, 3) == [1, 2]
 
+    async def test_a_unit_that_marks_one_message_twice_is_not_committed(self, stores: Stores) -> None:
+        # A list in which a message came twice would take effect twice.
+        store = await stores.open()
+        units = [Unit(marks=[mark(1), mark(2), mark(1)], publish=[message(1)]), Unit(marks=[mark(2), mark(2, OTHER)])]
+        twice, once = fates(await store.commit(units))
+        assert (twice is Commit.COMMITTED, once) == (False, Commit.COMMITTED)
+        assert await marked(store, 1, 2) == [2]
+        assert await store.pending() == 0
+
     async def test_handlers_and_days_do_not_meet(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, Unit(marks=[mark(1)]))
