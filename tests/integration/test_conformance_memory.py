@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from catga.backends.memory import MemoryOptions, MemoryStore
-from catga.ports import Lease, Outgoing, Unit
+from catga.ports import Lease, Outgoing, Store, Unit
 from catga.testing import VirtualClock, run
 from catga.testing.conformance import (
     InboxConformance,
@@ -163,8 +163,8 @@ def test_the_queue_suite_fails_for_a_reader_by_number(monkeypatch: pytest.Monkey
     keeper = MemoryStore(options, clock)
     stores = Stores(lambda: keeper and MemoryStore(options, clock))
 
-    async def make(stores: Stores):
-        return (await stores.open()).queue()
+    async def make(store: Store):
+        return store.queue()
 
     test = QueueConformance.test_a_commit_that_stands_open_is_not_received_and_not_lost
     with pytest.raises(AssertionError):

@@ -356,7 +356,7 @@ async def in_child(store, consumer):
 async def main():
     async with opened(Path(sys.argv[1])) as store:
         await store.fetch("select 1", ())
-        consumer = await store.queue().consume(CHANNEL, "a")
+        consumer = await store.queue().consume(CHANNEL, "a", store)
         child = os.fork()
         if child == 0:
             asyncio.run(in_child(store, consumer))
@@ -534,7 +534,7 @@ def test_when_turns_run_out_nothing_is_taken_in_and_the_rest_is_handled(tmp_path
         async with opened(tmp_path / "app.db") as store:
             transport = store.queue()
             await transport.open()
-            consumer = await transport.consume(CHANNEL, "a")
+            consumer = await transport.consume(CHANNEL, "a", store)
             await committed(store, Unit(publish=[message(1)]))
             await store.write(lambda connection: connection.execute("update catga_turns set last = ?", (TURNS - 2,)))
             await committed(store, Unit(publish=[message(2)]))

@@ -64,7 +64,7 @@ async def main():
     async with opened(path, synchronous=synchronous, lease=0.6) as store:
         transport = store.queue()
         await transport.open()
-        consumer = await transport.consume(CHANNEL, who)
+        consumer = await transport.consume(CHANNEL, who, store)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         handled = []

@@ -138,7 +138,7 @@ def test_our_own_words_from_a_user_meet_the_guard(tmp_path: Path) -> None:
         async with opened(tmp_path / "app.db") as store:
             await with_table(store)
             store.database.writer.set_trace_callback(said.add)
-            consumer = await store.queue().consume(CHANNEL, "a")
+            consumer = await store.queue().consume(CHANNEL, "a", store)
             (lease,) = [consumer.lease_of(0)]
             await committed(store, Unit(publish=[message(1)], marks=[mark(1)]))
             (delivery,) = await consumer.receive(10, 0.0)

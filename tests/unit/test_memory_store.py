@@ -261,4 +261,4 @@ def test_stores_of_the_system_clock_work_too() -> None:
 async def store_consumer(store: MemoryStore):
     transport = store.queue()
     await transport.open()
-    return await transport.consume(CHANNEL, "a")
+    return await transport.consume(CHANNEL, "a", store)

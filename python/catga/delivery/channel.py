@@ -34,6 +34,7 @@ class Channel:
         self.name: str = means.channel
         self._clock = means.clock
         self._consumer = means.consumer
+        self._store = means.store
         self._concurrency = concurrency
         self._patience = Bell(means.clock)
         by_id = {target.id: target for group in targets.values() for target in group}
@@ -105,13 +106,9 @@ class Channel:
                     break
                 if hand.batches and self._consumer.congested():
                     hand.hurry()
-                # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
-                for delivery in deliveries:
-                    if delivery.suspect:
-                        await self._take_alone(delivery)
-                fresh = [delivery for delivery in deliveries if not delivery.suspect]
-                if fresh and not hand.rewind:
-                    await self._intake.take(fresh)
+                await self._take(deliveries)
+                if closed := self._intake.suspicion.closed(self._consumer.left):
+                    await self._store.clear(closed)
             except Exception as error:
                 # What was handed out and not taken in is received again, with what came behind it.
                 hand.rewind = True
@@ -120,14 +117,27 @@ class Channel:
                 )
                 await self._patience.wait(PATIENCE)
 
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        suspicion = self._intake.suspicion
+        fresh: list[Delivery] = []
+        suspects: list[Delivery] = []
+        for delivery in deliveries:
+            alone = delivery.lease is not None and delivery.lease.crashes > 1 and suspicion.falls_on(delivery)
+            (suspects if alone else fresh).append(delivery)
+        # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
+        for delivery in await self._intake.without_known(suspects) if suspects else ():
+            await self._take_alone(delivery)
+        if fresh and not self._hand.rewind:
+            await self._intake.take(fresh)
+
     async def _take_alone(self, delivery: Delivery) -> None:
-        """After a crash: one by one, so that the one that kills the process is known from its neighbours."""
+        """After two crashes: one by one, so that the one that kills the process is known from its neighbours."""
         self._retries.paused = True
         try:
             await self._hand.empty()
-            if self._hand.rewind:
+            if self._hand.rewind or delivery.lease is None:
                 return
-            claims = await self._consumer.alone(delivery)
+            claims = await self._store.alone(delivery.lease, delivery.token)
             if claims < POISON:
                 await self._intake.take([delivery])
                 self._hand.hurry()

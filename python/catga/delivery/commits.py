@@ -74,17 +74,16 @@ class Commits:
     def fence(self, work: Work, unit: Unit) -> None:
         """Committed under the lease it was received with; settled with it where this is the message's last handler and one
         commit can do both."""
-        if self._colocated:
-            if work.lease is not None:
-                unit.leases = (work.lease,)
-            arrival = work.arrival
-            if arrival is not None and arrival.left == 1:
-                unit.settle = (arrival.delivery.token,)
+        if work.lease is not None:
+            unit.leases = (work.lease,)
+        arrival = work.arrival
+        if self._colocated and arrival is not None and arrival.left == 1:
+            unit.settle = (arrival.delivery.token,)
 
     def fence_all(self, works: Sequence[Work], unit: Unit) -> None:
         """As `fence`, for a list of any parts."""
+        unit.leases = list({id(work.lease): work.lease for work in works if work.lease is not None}.values())
         if self._colocated:
-            unit.leases = list({id(work.lease): work.lease for work in works if work.lease is not None}.values())
             unit.settle = {
                 work.arrival.delivery.token for work in works if work.arrival is not None and work.arrival.left == 1
             }
@@ -237,9 +236,7 @@ class Commits:
             await self._settle([delivery])
 
     def _leases(self, delivery: Delivery) -> tuple[Lease, ...]:
-        # Epochs of a queue elsewhere mean nothing to this store: there the marks alone keep a message from taking effect
-        # twice.
-        return (delivery.lease,) if delivery.lease is not None and self._colocated else ()
+        return () if delivery.lease is None else (delivery.lease,)
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -88,7 +88,7 @@ class Delivery:
                 runner=runner,
                 failures=Failures(name, self._app.clock, self._app.entropy),
                 recorder=self.recorder,
-                consumer=await self._transport.consume(name, owner),
+                consumer=await self._transport.consume(name, owner, self._store),
                 colocated=self._colocated,
                 window_days=self._window_days,
             )

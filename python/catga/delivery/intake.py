@@ -7,6 +7,7 @@ from catga.delivery.commits import Commits
 from catga.delivery.failures import outside_window
 from catga.delivery.hand import Hand
 from catga.delivery.means import Means
+from catga.delivery.suspicion import Suspicion
 from catga.delivery.work import Arrival, Target, Work
 from catga.envelope import DAY_MS, NAMED, Decoded
 from catga.ports.messages import Delivery, Lease
@@ -22,6 +23,7 @@ class Intake:
         self._hand = hand
         self._commits = commits
         self._targets = targets
+        self.suspicion: Suspicion = Suspicion()
 
     async def take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Puts them into the lanes; where they are `condemned`, into the dead letters."""
@@ -33,7 +35,6 @@ class Intake:
         done: list[Delivery] = []
         again = 0
         for delivery, item in zip(deliveries, decoded, strict=True):
-            again += delivery.again
             if isinstance(item, Exception):
                 self._commits.bury(delivery, item)
                 continue
@@ -41,11 +42,14 @@ class Intake:
             targets = self._targets.get(message.__class__, ())
             if known:
                 fresh = [target for target in targets if (target.id, envelope.id) not in known]
-                again += 0 if delivery.again else len(targets) - len(fresh)
+                again += len(targets) - len(fresh)
                 targets = fresh
             if not targets:
                 done.append(delivery)
                 continue
+            if delivery.inherited and self.suspicion.falls_on(delivery):
+                self.suspicion.suspect(delivery)
+                again += 1
             self._hand.open += 1
             arrival = Arrival(delivery, len(targets))
             key = envelope.key
@@ -59,6 +63,24 @@ class Intake:
                     self._commits.fail(work, error)
         self._means.recorder.redelivered(again)
         self._hand.put(works)
+        self._settle(done)
+
+    async def without_known(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Those that have something left to do; the others are settled."""
+        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
+        known = await self._known(deliveries, decoded)
+        left: list[Delivery] = []
+        done: list[Delivery] = []
+        for delivery, item in zip(deliveries, decoded, strict=True):
+            over = isinstance(item, tuple) and all(
+                (target.id, item[1].id) in known for target in self._targets.get(item[0].__class__, ())
+            )
+            (done if over else left).append(delivery)
+        self._means.recorder.redelivered(len(done))
+        self._settle(done)
+        return left
+
+    def _settle(self, done: Sequence[Delivery]) -> None:
         if done:
             self._hand.open += len(done)
             self._commits.settle_soon(done)

@@ -84,8 +84,7 @@ class Retries:
         for row, item in zip(rows, self._means.codec.decode([row.frame for row in rows]), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
-                fence = (lease,) if self._means.colocated else ()
-                units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=fence))
+                units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=(lease,)))
                 continue
             target = self._targets.get(row.handler)
             if target is None or isinstance(item, Exception):

@@ -6,6 +6,10 @@ PARTS = 16
 """Every channel has this many parts; a key always falls into the same one."""
 
 
+WINDOW = 128
+"""Deliveries of one part that are out at once; after a crash so many of its oldest may have been."""
+
+
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message with the identity fixed when it was accepted; every later sending reuses it. Times are ms since the epoch."""
 
@@ -38,9 +42,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     frame: bytes
     lease: Lease | None = None
     """What its part was held under when it was handed out: whatever comes of it commits under this one or not at all."""
-    again: bool = False
-    """It was, or may have been, out with an instance that ended without a word."""
-    suspect: bool = False
-    """That has happened twice in a row: it runs alone, so that the one that kills its process is told from the rest."""
     first: bool = False
     """It was handed out to nobody before, for certain: no handler can have left a mark for this row."""
+    inherited: bool = False
+    """It was there when its part was claimed: a former holder may have had it out."""

@@ -203,6 +203,10 @@ class Store(Protocol):
         """Gives parts of a scope back cleanly; with `leave` the owner is no longer counted when its parts are shared out."""
         ...
 
+    async def alone(self, lease: Lease, token: int | bytes) -> int:
+        """Records durably that one delivery is about to be worked alone; how many such claims ended without a word."""
+        ...
+
     async def clear(self, leases: Sequence[Lease]) -> None:
         """What their crashed holders had out has ended: their crashes no longer count."""
         ...

@@ -1,12 +1,15 @@
 """The transport port: what carries messages between processes."""
 
 import enum
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from catga.ports.messages import Delivery, Lease, Outgoing
+
+if TYPE_CHECKING:
+    from catga.ports.store import Store
 
 
 class Sent(enum.Enum):
@@ -64,16 +67,16 @@ class Consumer(Protocol):
         """Gives back, uncounted, all that is out: it is received again, in order."""
         ...
 
-    async def alone(self, delivery: Delivery) -> int:
-        """Records durably that one suspect is about to be worked alone; how many such claims ended without a word."""
-        ...
-
     def lease_of(self, part: int) -> Lease | None:
         """The lease that work of this part must commit under; None where parts are not leased."""
         ...
 
     def congested(self) -> bool:
         """Whether some part has as much out as it may, and gives nothing before some of it is settled."""
+        ...
+
+    def left(self, part: int, tokens: Collection[Any]) -> bool:
+        """Whether one of these has not ended, or something is still to come of the part that was there when it was claimed."""
         ...
 
     def parts(self) -> Sequence[int]:
@@ -98,8 +101,9 @@ class Transport(Protocol):
         """Hands messages over, in order per part."""
         ...
 
-    async def consume(self, channel: str, owner: str) -> Consumer:
-        """Joins the app's subscription to a channel."""
+    async def consume(self, channel: str, owner: str, store: "Store") -> Consumer:
+        """Joins the app's subscription to a channel; leases on its parts are kept in the app's own store, so that its commits
+        are fenced by them."""
         ...
 
     async def close(self) -> None:

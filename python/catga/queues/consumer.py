@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Any
 
 from catga.clock import Clock, sleep
-from catga.ports.messages import PARTS, Delivery, Lease
+from catga.ports.messages import PARTS, WINDOW, Delivery, Lease
 from catga.ports.store import Store
 from catga.ports.transport import Settle, Settled
-from catga.queues.rows import WINDOW, Row, Rows
+from catga.queues.held import Held, Track
+from catga.queues.rows import Row, Rows
 
 log: logging.Logger = logging.getLogger("catga.queues")
 
@@ -16,39 +19,20 @@ SHARE = 64
 """Rows read from one part at once, where so many are wanted: one question for all of them."""
 
 
-class Held:
-    """A part that this instance works."""
-
-    __slots__ = ("lease", "out", "read", "since", "suspects", "wanted")
-
-    def __init__(self, lease: Lease, since: int, suspects: frozenset[int]) -> None:
-        self.lease: Lease = lease
-        self.read: int = 0
-        """The place behind which nothing was read in order yet."""
-        self.since: int = since
-        """The place behind which no row was handed out before, by nobody."""
-        self.suspects: frozenset[int] = suspects
-        """What its crashed holders may have had out."""
-        self.out: int = 0
-        self.wanted: bool = False
-        """Another instance is short of parts: this one is worked off and given back."""
-
-
 class LeasedConsumer:
-    """Reads the parts it holds a lease on; unkeyed urgent messages before the rest."""
+    """Reads the parts it holds a lease on; unkeyed urgent messages before the rest. `leases` is the app's own store."""
 
-    def __init__(self, store: Store, rows: Rows, clock: Clock, channel: str, owner: str, ttl: float) -> None:
-        self._store = store
+    def __init__(self, leases: Store, rows: Rows, clock: Clock, channel: str, owner: str, ttl: float) -> None:
+        self._leases = leases
         self._rows = rows
         self._clock = clock
         self._channel = channel
         self._owner = owner
         self._ttl = ttl
         self._held: dict[int, Held] = {}
-        self._out: dict[int, tuple[Held, int]] = {}
-        """By token, with the place. A part that was lost takes its own along: what is settled of it later counts for nothing."""
-        self._express: set[int] = set()
-        """Tokens that are out and were urgent."""
+        self._tokens: dict[int, tuple[Held, Track]] = {}
+        """What has been read and has not ended. A part that was lost takes its own along: what is settled of it later counts
+        for nothing."""
         self._next = 0
         self._keeper: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
@@ -73,6 +57,13 @@ class LeasedConsumer:
         held = self._held.get(part)
         return None if held is None else held.lease
 
+    def left(self, part: int, tokens: Collection[Any]) -> bool:
+        """See the port."""
+        held = self._held.get(part)
+        if held is None or not (held.reached and held.urgent_reached):
+            return True
+        return any(token in self._tokens for token in tokens)
+
     async def receive(self, most: int, wait: float) -> Sequence[Delivery]:
         """See the port."""
         until = self._clock.monotonic() + wait
@@ -89,44 +80,42 @@ class LeasedConsumer:
         """See the port."""
         full = False
         for token in tokens:
-            found = self._out.pop(token, None)
+            found = self._tokens.pop(token, None)
             if found is not None:
-                held = found[0]
+                held, track = found
                 full = full or held.out >= WINDOW
-                held.out -= 1
-        self._express.difference_update(tokens)
+                track.out.discard(token)
+                del track.rows[token]
         if full:
             self._rows.wake()
 
     async def settle(self, items: Sequence[tuple[int, Settle]]) -> Sequence[Settled]:
         """Each under the lease it was received with; one that was superseded changes nothing."""
-        ours = [
-            (token, self._out[token][0].lease, how is not Settle.RELEASE) for token, how in items if token in self._out
+        ended = [
+            (token, found[0].lease)
+            for token, how in items
+            if how is not Settle.RELEASE and (found := self._tokens.get(token)) is not None
         ]
-        fresh = dict(zip((token for token, _, _ in ours), await self._rows.end(ours), strict=True))
+        fresh = dict(zip((token for token, _ in ended), await self._rows.end(ended), strict=True))
+        outcomes: list[Settled] = []
         for token, how in items:
-            if how is Settle.RELEASE and fresh.get(token) and token not in self._express and token in self._out:
-                held, place = self._out[token]
-                held.read = min(held.read, place - 1)
-                held.since = max(held.since, place)
-        self.settled([token for token, is_fresh in fresh.items() if is_fresh])
+            if how is Settle.RELEASE:
+                found = self._tokens.get(token)
+                if found is not None:
+                    found[1].out.discard(token)
+                outcomes.append(Settled.STALE if found is None else Settled.OK)
+            else:
+                outcomes.append(Settled.OK if fresh.get(token) else Settled.STALE)
+        self.settled([token for token, ours in fresh.items() if ours])
         if any(how is Settle.RELEASE for _, how in items):
             self._rows.wake()
-        return [Settled.OK if fresh.get(token) else Settled.STALE for token, _ in items]
+        return outcomes
 
     def rewind(self) -> None:
-        """See the port. A suspect stays one."""
-        self._out.clear()
-        self._express.clear()
-        for held in self._held.values():
-            held.since = max(held.since, held.read)
-            held.read = held.out = 0
-        self._rows.wake()
-
-    async def alone(self, delivery: Delivery) -> int:
         """See the port."""
-        held = self._held.get(delivery.part)
-        return 0 if held is None else await self._rows.alone(held.lease, int(delivery.token))
+        for held in self._held.values():
+            held.give_back()
+        self._rows.wake()
 
     async def stop(self) -> None:
         """Gives back every part; what is still out is read again by its next holder."""
@@ -139,7 +128,8 @@ class LeasedConsumer:
             await asyncio.wait([self._keeper])
         leases = [held.lease for held in self._held.values()]
         self._held.clear()
-        await self._store.release(self._channel, self._owner, leases, leave=True)
+        self._tokens.clear()
+        await self._leases.release(self._channel, self._owner, leases, leave=True)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -150,48 +140,61 @@ class LeasedConsumer:
         # Half of it at most: who is urgent goes first, and the others are not starved.
         found = await self._urgent(parts, max(1, most // 2))
         begin = self._next % len(parts)
+        wants: list[tuple[int, int]] = []
         for part in (*parts[begin:], *parts[:begin]):
-            if len(found) >= most:
-                break
-            # Fair between parts: each gives its share, and the next one begins next time.
-            self._next += 1
             held = self._held.get(part)
-            if held is not None and (room := min(SHARE, WINDOW - held.out, most - len(found))) > 0:
-                found += await self._ordered(held, room)
+            room = 0 if held is None else min(SHARE, WINDOW - held.out, most - len(found))
+            if held is None or room <= 0:
+                continue
+            if rows := list(islice(held.ordered.given_back(), room)):
+                found += self._hand_out(held, held.ordered, rows)
+            else:
+                wants.append((part, room))
+        if wants and len(found) < most:
+            found += await self._read(wants, most - len(found))
         return found
 
     async def _urgent(self, parts: Sequence[int], most: int) -> list[Delivery]:
         found: list[Delivery] = []
-        for row in await self._rows.urgent(parts, most + len(self._express)):
-            held = self._held.get(row[0])
-            if row[1] not in self._out and held is not None and held.out < WINDOW and len(found) < most:
-                self._express.add(row[1])
-                found.append(self._hand_out(held, row, False))
+        known = sum(len(self._held[part].urgent.rows) for part in parts)
+        for part in parts:
+            held = self._held[part]
+            room = max(0, min(WINDOW - held.out, most - len(found)))
+            found += self._hand_out(held, held.urgent, list(islice(held.urgent.given_back(), room)))
+        if (room := most - len(found)) <= 0:
+            return found
+        rows = await self._rows.urgent(parts, known, room)
+        for row in rows:
+            now = self._held.get(row[0])
+            if now is not None and row[1] not in self._tokens and now.out < WINDOW and len(found) < most:
+                found += self._hand_out(now, now.urgent, [row])
+        if len(rows) < room:
+            for part in parts:
+                if part in self._held:
+                    self._held[part].urgent_reached = True
         return found
 
-    async def _ordered(self, held: Held, room: int) -> list[Delivery]:
+    async def _read(self, wants: Sequence[tuple[int, int]], most: int) -> list[Delivery]:
+        before = {part: self._held[part] for part, _ in wants}
+        by_part: dict[int, list[Row]] = {}
+        rows = await self._rows.read(wants, most)
+        for row in rows:
+            by_part.setdefault(row[0], []).append(row)
+        # Fair between parts: the next one begins next time.
+        self._next += len(by_part) or 1
         found: list[Delivery] = []
-        while len(found) < room:
-            part, after, wanted = held.lease.part, held.read, room - len(found)
-            rows = await self._rows.ordered(part, after, wanted)
-            if not rows or self._held.get(part) is not held:
-                break
-            if held.read != after:
-                continue  # one was given back meanwhile
-            # Behind one that was given back stand some that may still be out.
-            found += [self._hand_out(held, row, row[2] > held.since) for row in rows if row[1] not in self._out]
-            held.read = rows[-1][2]
-            if len(rows) < wanted:
-                break
+        for part, room in wants:
+            held, ours = before[part], by_part.get(part, [])
+            if self._held.get(part) is held:
+                ended = len(rows) < most and len(ours) < room
+                held.reached = held.reached or ended or (bool(ours) and ours[-1][2] > held.since)
+                found += self._hand_out(held, held.ordered, ours)
         return found
 
-    def _hand_out(self, held: Held, row: Row, first: bool) -> Delivery:
-        part, token, place, frame = row
-        self._out[token] = (held, place)
-        held.out += 1
-        if held.suspects and token in held.suspects:
-            return Delivery(token, part, frame, held.lease, again=True, suspect=held.lease.crashes > 1)
-        return Delivery(token, part, frame, held.lease, first=first)
+    def _hand_out(self, held: Held, track: Track, rows: Sequence[Row]) -> list[Delivery]:
+        for row in rows:
+            self._tokens[row[1]] = (held, track)
+        return held.hand_out(track, rows)
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -206,12 +209,12 @@ class LeasedConsumer:
                 log.warning("channel %s: its leases were not renewed: %s", self._channel, error)
 
     async def _renew(self) -> None:
-        share = await self._store.claim(self._channel, self._owner, PARTS, self._ttl)
+        share = await self._leases.claim(self._channel, self._owner, PARTS, self._ttl)
+        fresh = [lease for lease in share.leases if self._new(lease)]
+        begun = dict(zip((lease.part for lease in fresh), await self._rows.begin(fresh) if fresh else (), strict=True))
         held: dict[int, Held] = {}
         for lease in share.leases:
-            known = self._held.get(lease.part)
-            if known is None or known.lease.epoch != lease.epoch:
-                known = await self._begin(lease)
+            known = Held(lease, begun[lease.part]) if lease.part in begun else self._held[lease.part]
             known.lease = lease
             known.wanted = False
             held[lease.part] = known
@@ -221,32 +224,18 @@ class LeasedConsumer:
             if held.get(part) is not lost:
                 self._forget(lost)
         self._held = held
-        await self._clear_crashes()
-        if idle := [each.lease for each in held.values() if each.wanted and not each.out]:
-            for lease in idle:
-                del held[lease.part]
-            await self._store.release(self._channel, self._owner, idle)
+        if idle := [each for each in held.values() if each.wanted and not each.out]:
+            for each in idle:
+                self._forget(each)
+                del held[each.lease.part]
+            await self._leases.release(self._channel, self._owner, [each.lease for each in idle])
         self._rows.wake()
 
-    async def _begin(self, lease: Lease) -> Held:
-        since = await self._rows.latest(lease.part)
-        suspects: frozenset[int] = frozenset()
-        if lease.crashes:
-            rows = [
-                *await self._rows.ordered(lease.part, 0, WINDOW),
-                *await self._rows.urgent([lease.part], WINDOW),
-            ]
-            suspects = frozenset(token for _, token, _, _ in rows)
-        return Held(lease, since, suspects)
+    def _new(self, lease: Lease) -> bool:
+        known = self._held.get(lease.part)
+        return known is None or known.lease.epoch != lease.epoch
 
     def _forget(self, lost: Held) -> None:
-        for token in [token for token, (held, _) in self._out.items() if held is lost]:
-            del self._out[token]
-            self._express.discard(token)
-
-    async def _clear_crashes(self) -> None:
-        """Once all that a crash left behind has ended, it no longer counts."""
-        crashed = [held for held in self._held.values() if held.lease.crashes]
-        ended = [held.lease for held in crashed if not await self._rows.exist(held.suspects)]
-        if ended:
-            await self._store.clear(ended)
+        for track in (lost.ordered, lost.urgent):
+            for token in track.rows:
+                self._tokens.pop(token, None)

@@ -1,17 +1,13 @@
-"""What a backend does for a queue of rows; leases, windows and suspects stand above it."""
+"""What a backend does for a queue of rows; leases and windows stand above it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from catga.messages import NORMAL
 from catga.ports.messages import Lease, Outgoing
 
-WINDOW = 128
-"""Deliveries of one part that are out at once. After a crash this many of the part's oldest, and as many of its urgent
-ones, are suspects."""
-
 Row: TypeAlias = tuple[int, int, int, bytes]
-"""(part, token, place, frame): the token ends it; places of a part grow in the order in which rows became visible."""
+"""(part, token, place, frame): the token ends it; whatever is committed later has a higher place."""
 
 
 def rank_of(message: Outgoing) -> int:
@@ -20,7 +16,8 @@ def rank_of(message: Outgoing) -> int:
 
 
 class Rows(Protocol):
-    """One channel's rows. Committed ones only; what was read once is read again in the same order."""
+    """One channel's rows, committed ones only. Each part is read once from where it begins; what was read and given back
+    is not asked for again."""
 
     def version(self) -> int:
         """Another one says that something may have been committed since."""
@@ -34,27 +31,21 @@ class Rows(Protocol):
         """Ends every wait in this process."""
         ...
 
-    async def ordered(self, part: int, after: int, most: int) -> Sequence[Row]:
-        """Rows of the rank `NORMAL` behind a place, by place."""
+    async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
+        """Parts that were claimed: reading them begins at their oldest row that has not ended. For each the last place that
+        was given so far."""
         ...
 
-    async def urgent(self, parts: Sequence[int], most: int) -> Sequence[Row]:
-        """Rows of the other ranks: most urgent first, and in a part oldest first."""
+    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
+        """For each (part, room) its next rows of the rank `NORMAL`, in the order in which they became visible; from part to
+        part until there are `most`."""
         ...
 
-    async def latest(self, part: int) -> int:
-        """The last place that was given in `ordered` so far: later commits come behind it."""
+    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
+        """Rows of the other ranks, most urgent first, and in a part oldest first; `known` of them may be known already and
+        come again."""
         ...
 
-    async def end(self, items: Sequence[tuple[int, Lease, bool]]) -> Sequence[bool]:
-        """For each (token, lease, gone): whether nobody has claimed the part since that lease. Only then a row that is
-        to be gone is removed; all of it is one commit."""
-        ...
-
-    async def exist(self, tokens: Collection[int]) -> bool:
-        """Whether one of these is left."""
-        ...
-
-    async def alone(self, lease: Lease, token: int) -> int:
-        """Records durably that one row is about to be worked alone; how many such claims ended without a word."""
+    async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
+        """Removes rows, each only if nobody has claimed its part since that lease; whether nobody had."""
         ...

@@ -1,6 +1,6 @@
 """The queue's rows in memory, as instances compete for them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
 
@@ -14,9 +14,11 @@ from catga.queues import Row
 class MemoryRows:
     """One channel's."""
 
-    def __init__(self, store: MemoryStore, channel: str) -> None:
+    def __init__(self, store: MemoryStore, channel: str, fenced: bool) -> None:
         self._store = store
+        self._fenced = fenced
         self._channel = channel
+        self._read: dict[int, list[int]] = {}
 
     def version(self) -> int:
         """Always the same: whatever is committed in this process rings the bell of every store."""
@@ -30,39 +32,41 @@ class MemoryRows:
         """See the port."""
         self._store.bell.ring()
 
-    async def ordered(self, part: int, after: int, most: int) -> Sequence[Row]:
-        """See the port."""
-        rows = self._store.data.queue(self._channel, part).line(NORMAL).after(after)
-        return [_row(part, row) for row in islice(rows, most)]
+    async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
+        """At the part's first row: what has ended is not there any more."""
+        for lease in leases:
+            self._read[lease.part] = [0]
+        return [self._store.data.latest()] * len(leases)
 
-    async def urgent(self, parts: Sequence[int], most: int) -> Sequence[Row]:
+    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
+        """See the port."""
+        found: list[Row] = []
+        for part, room in wants:
+            read = self._read[part]
+            line = self._store.data.queue(self._channel, part).line(NORMAL)
+            rows = list(islice(line.after(read[0]), min(room, most - len(found))))
+            if rows:
+                read[0] = rows[-1].place
+                found += [_row(part, row) for row in rows]
+        return found
+
+    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
         """See the port."""
         found: list[Row] = []
         for rank in range(NORMAL):
             lines = ([(row.place, part, row) for row in self._line(part, rank)] for part in parts)
-            found += [_row(part, row) for _, part, row in islice(merge(*lines), most - len(found))]
+            found += [_row(part, row) for _, part, row in islice(merge(*lines), known + most - len(found))]
         return found
 
-    async def latest(self, part: int) -> int:
-        """See the port."""
-        return self._store.data.latest()
-
-    async def end(self, items: Sequence[tuple[int, Lease, bool]]) -> Sequence[bool]:
+    async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """See the port."""
         data = self._store.data
-        fresh = [data.leases.holds(lease) for _, lease, _ in items]
-        for (token, _, gone), ours in zip(items, fresh, strict=True):
-            if ours and gone:
+        # Leases of an app whose store is elsewhere were checked when it committed what it did.
+        fresh = [not self._fenced or data.leases.holds(lease) for _, lease in items]
+        for (token, _), ours in zip(items, fresh, strict=True):
+            if ours:
                 data.end(token)
         return fresh
-
-    async def exist(self, tokens: Collection[int]) -> bool:
-        """See the port."""
-        return any(self._store.data.queued(token) for token in tokens)
-
-    async def alone(self, lease: Lease, token: int) -> int:
-        """See the port."""
-        return await self._store.alone(lease, token)
 
     def _line(self, part: int, rank: int) -> Sequence[MemoryRow]:
         return list(self._store.data.queue(self._channel, part).line(rank).after(0))

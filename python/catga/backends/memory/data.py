@@ -135,10 +135,6 @@ class Data:
         if (row := self._queued.pop(token, None)) is not None:
             self.queue(row.message.channel, row.message.part).drop(row)
 
-    def queued(self, token: int) -> bool:
-        """Whether it has not ended."""
-        return token in self._queued
-
     def latest(self) -> int:
         """The last place that was given."""
         return self._place

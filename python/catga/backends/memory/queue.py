@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from catga.backends.memory.channel import MemoryRows
 from catga.backends.memory.store import MemoryStore
 from catga.ports.messages import Outgoing
+from catga.ports.store import Store
 from catga.ports.transport import Capabilities, Sent
 from catga.queues import LeasedConsumer
 
@@ -31,9 +32,9 @@ class MemoryTransport:
         await self._store.publish(batch)
         return [Sent.ACCEPTED] * len(batch)
 
-    async def consume(self, channel: str, owner: str) -> LeasedConsumer:
+    async def consume(self, channel: str, owner: str, store: Store) -> LeasedConsumer:
         """Joins the competing instances of this channel."""
-        store = self._store
-        consumer = LeasedConsumer(store, MemoryRows(store, channel), store.clock, channel, owner, store.options.lease)
+        rows = MemoryRows(self._store, channel, fenced=store.store_id == self._store.store_id)
+        consumer = LeasedConsumer(store, rows, self._store.clock, channel, owner, self._store.options.lease)
         await consumer.start()
         return consumer

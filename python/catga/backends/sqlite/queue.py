@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from catga.backends.sqlite.bookkeeping import insert_queued
 from catga.backends.sqlite.rows import SqliteRows
 from catga.ports.messages import Outgoing
+from catga.ports.store import Store
 from catga.ports.transport import Capabilities, Sent
 from catga.queues import LeasedConsumer
 
@@ -37,10 +38,10 @@ class SqliteTransport:
         self._store.bell.ring()
         return [Sent.ACCEPTED] * len(batch)
 
-    async def consume(self, channel: str, owner: str) -> LeasedConsumer:
+    async def consume(self, channel: str, owner: str, store: Store) -> LeasedConsumer:
         """Joins the competing instances of this channel."""
         await self._store.declare([channel])
-        store = self._store
-        consumer = LeasedConsumer(store, SqliteRows(store, channel), store.clock, channel, owner, store.options.lease)
+        rows = SqliteRows(self._store, channel, fenced=store.store_id == self._store.store_id)
+        consumer = LeasedConsumer(store, rows, self._store.clock, channel, owner, self._store.options.lease)
         await consumer.start()
         return consumer

@@ -1,10 +1,10 @@
 """The queue's rows in a SQLite file, as instances compete for them."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catga.backends.sqlite.lists import chunks, delete_rows
+from catga.backends.sqlite.lists import delete_rows
 from catga.backends.sqlite.places import TURNS, last_turn, part_of, place
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from catga.backends.sqlite.store import SqliteStore
 
 
+class Cursor:
+    """How far one claim of a part has been read. A read that is under way when the part is claimed anew moves the old one."""
+
+    __slots__ = ("at", "base")
+
+    def __init__(self, base: int) -> None:
+        self.base: int = base
+        self.at: int = base
+
+
 class SqliteRows:
     """One channel's. Reads are short and in memory: they run on the loop's own thread."""
 
-    def __init__(self, store: "SqliteStore", channel: str) -> None:
+    def __init__(self, store: "SqliteStore", channel: str, fenced: bool) -> None:
         self._store = store
+        self._fenced = fenced
         self._channel = store.names.number(channel)
+        self._cursors: dict[int, Cursor] = {}
 
     def version(self) -> int:
         """Of the file: it changes with every commit of another connection, our own writer's included."""
@@ -37,67 +49,72 @@ class SqliteRows:
         """Ends every wait in this process."""
         self._store.bell.ring()
 
-    async def ordered(self, part: int, after: int, most: int) -> Sequence[Row]:
-        """See the port."""
-        base = place(self._channel, NORMAL, part)
-        return self._store.database.read_here(lambda connection: _rows(connection, part, base, max(base, after), most))
+    async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
+        """At the part's first row: what has ended is not there any more."""
+        turn = self._store.database.read_here(last_turn)
+        for lease in leases:
+            self._cursors[lease.part] = Cursor(place(self._channel, NORMAL, lease.part))
+        return [turn] * len(leases)
 
-    async def urgent(self, parts: Sequence[int], most: int) -> Sequence[Row]:
-        """Of all parts in one step, as they stand together."""
+    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
+        """See the port."""
+        cursors = [(part, self._cursors[part], room) for part, room in wants]
 
         def read(connection: sqlite3.Connection) -> list[Row]:
-            range_ = place(self._channel, 0, 0), place(self._channel, NORMAL, 0), most
+            found: list[Row] = []
+            for part, cursor, room in cursors:
+                if len(found) >= most:
+                    break
+                rows = _rows(connection, part, cursor.base, cursor.at, min(room, most - len(found)))
+                if rows:
+                    cursor.at = rows[-1][1]
+                    found += rows
+            return found
+
+        return self._store.database.read_here(read)
+
+    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
+        """Of all parts in one step, as they stand together."""
+        wanted = known + most
+
+        def read(connection: sqlite3.Connection) -> list[Row]:
+            range_ = place(self._channel, 0, 0), place(self._channel, NORMAL, 0), wanted
             rows = connection.execute(_ROWS, range_).fetchall()
-            if len(rows) < most:
-                return [(part, number, number, frame) for number, frame in rows if (part := part_of(number)) in parts]
+            if len(rows) < wanted:
+                return [_row(part, *row) for row in rows if (part := part_of(row[0])) in parts]
             # Parts of other instances may stand before ours.
             found: list[Row] = []
             for rank in range(NORMAL):
                 for part in parts:
                     base = place(self._channel, rank, part)
-                    found += _rows(connection, part, base, base, most - len(found))
+                    found += _rows(connection, part, base, base, wanted - len(found))
             return found
 
         return self._store.database.read_here(read)
 
-    async def latest(self, part: int) -> int:
-        """See the port."""
-        return place(self._channel, NORMAL, part) + self._store.database.read_here(last_turn)
-
-    async def end(self, items: Sequence[tuple[int, Lease, bool]]) -> Sequence[bool]:
+    async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """See the port."""
 
         def end(connection: sqlite3.Connection) -> list[bool]:
             epochs: dict[tuple[str, int], int] = {}
-            for scope in {lease.scope for _, lease, _ in items}:
+            for scope in {lease.scope for _, lease in items}:
                 found = connection.execute("select part, epoch from catga_leases where scope = ?", (scope,))
                 epochs |= {(scope, part): epoch for part, epoch in found}
-            fresh = [epochs.get((lease.scope, lease.part)) == lease.epoch for _, lease, _ in items]
-            gone = [token for (token, _, gone), ours in zip(items, fresh, strict=True) if ours and gone]
+            # Leases of an app whose store is elsewhere were checked when it committed what it did.
+            fresh = [not self._fenced or epochs.get((lease.scope, lease.part)) == lease.epoch for _, lease in items]
+            gone = [token for (token, _), ours in zip(items, fresh, strict=True) if ours]
             delete_rows(connection, "delete from catga_queue where number in", gone)
             return fresh
 
         return await self._store.write(end) if items else []
-
-    async def exist(self, tokens: Collection[int]) -> bool:
-        """See the port."""
-
-        def exist(connection: sqlite3.Connection) -> bool:
-            return any(
-                connection.execute(f"select 1 from catga_queue where number in {marks} limit 1", chunk).fetchone()
-                is not None
-                for marks, chunk in chunks(sorted(tokens))
-            )
-
-        return self._store.database.read_here(exist)
-
-    async def alone(self, lease: Lease, token: int) -> int:
-        """See the port."""
-        return await self._store.alone(lease, token)
 
 
 _ROWS = "select number, frame from catga_queue where number > ? and number < ? order by number limit ?"
 
 
 def _rows(connection: sqlite3.Connection, part: int, base: int, after: int, most: int) -> list[Row]:
-    return [(part, number, number, frame) for number, frame in connection.execute(_ROWS, (after, base + TURNS, most))]
+    return [_row(part, *row) for row in connection.execute(_ROWS, (after, base + TURNS, most))]
+
+
+def _row(part: int, number: int, frame: bytes) -> Row:
+    return part, number, number % TURNS, frame

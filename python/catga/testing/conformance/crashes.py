@@ -1,8 +1,8 @@
-"""What a crash leaves behind: taken over, known, suspected and counted."""
+"""What a crash leaves behind: taken over, known and counted."""
 
 import asyncio
 
-from catga.ports import Consumer, Delivery, Settle, Settled, Transport
+from catga.ports import Consumer, Delivery, Settle, Settled
 from catga.testing.clock import SteeredClock
 from catga.testing.conformance.base import message, numbers
 from catga.testing.conformance.crew import Crew, CrewConformance, by_part, keyed
@@ -39,99 +39,87 @@ class CrashConformance(CrewConformance):
         assert list(first.parts()) == []
         assert list(await first.receive(10, 0.0)) == []
 
-    async def test_what_was_out_in_a_crash_is_known(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_what_was_there_before_a_claim_is_known_from_what_came_after(
+        self, crew: Crew, clock: SteeredClock
+    ) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(self.window + 40)])
-        first = await crew.join("a", transport)
-        out = numbers(await crew.drain(first))
-        await crew.crash(first)
-        await clock.advance(self.lease_ttl * 1.5)
-        second = await crew.join("b")
-        found = await self.take_all(second)
-        assert numbers(found) == list(range(self.window + 40))
-        assert set(out) <= {int(delivery.frame) for delivery in found if delivery.again}
-        assert not any(delivery.suspect for delivery in found)
-
-    async def test_an_urgent_message_out_in_a_crash_is_known(self, crew: Crew, clock: SteeredClock) -> None:
-        transport = await crew.transport()
-        await transport.publish([message(n) for n in range(self.window * 3)])
         await transport.publish([message(9999, priority=0)])
         first = await crew.join("a", transport)
-        out = numbers(await first.receive(64, 0.0))
-        assert out[0] == 9999
+        assert all(delivery.inherited and not delivery.first for delivery in await crew.drain(first))
         await crew.crash(first)
+        await transport.publish([keyed(5000)])
         await clock.advance(self.lease_ttl * 1.5)
-        found = await self.take_all(await crew.join("b"))
-        assert set(out) <= {int(delivery.frame) for delivery in found if delivery.again}
-        assert sorted(numbers(found)) == [*range(self.window * 3), 9999]
+        second = await crew.join("b")
+        await transport.publish([keyed(6000), message(6001, priority=1)])
+        found = await self.take_all(second)
+        assert sorted(numbers(found)) == [*range(self.window + 40), 5000, 6000, 6001, 9999]
+        assert {int(delivery.frame) for delivery in found if not delivery.inherited} == {6000, 6001}
+        assert all(delivery.lease is not None and delivery.lease.crashes == 1 for delivery in found)
 
-    async def test_after_two_crashes_in_a_row_they_are_suspects(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_what_is_left_of_before_is_known(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(3)])
-        await self.crashed(crew, clock, transport, 2)
-        await transport.publish([keyed(3)])
-        third = await crew.join("c")
-        await transport.publish([keyed(4)])
-        found = await crew.drain(third)
-        assert [delivery.suspect for delivery in found[:3]] == [True] * 3
-        assert not found[4].suspect
-        third.rewind()
-        # A suspect stays one.
-        assert [delivery.suspect for delivery in await crew.drain(third)][:3] == [True] * 3
+        first = await crew.join("a", transport)
+        assert first.left(0, [])
+        found = list(await crew.drain(first))
+        # Read to its end; what is left is what has not ended.
+        assert not first.left(0, [])
+        tokens = [delivery.token for delivery in found]
+        assert first.left(0, tokens)
+        first.rewind()
+        assert first.left(0, tokens)
+        again = await crew.drain(first)
+        await first.settle([(delivery.token, Settle.DONE) for delivery in again[:2]])
+        assert first.left(0, tokens)
+        assert not first.left(0, tokens[:2])
+        await first.settle([(again[2].token, Settle.DONE)])
+        assert not first.left(0, tokens)
+        assert not first.left(1, [])
 
-    async def test_once_they_have_ended_nobody_is_suspected(self, crew: Crew, clock: SteeredClock) -> None:
-        transport = await crew.transport()
-        await transport.publish([message(n, priority=n) for n in range(3)])
-        await self.crashed(crew, clock, transport, 2)
-        third = await crew.join("c")
-        assert [delivery.suspect for delivery in await self.take_all(third)] == [True] * 3
-        await clock.advance(self.lease_ttl / 2)
-        await transport.publish([keyed(3)])
-        assert numbers(await crew.drain(third)) == [3]
-        await crew.crash(third)
-        await clock.advance(self.lease_ttl * 1.5)
-        (found,) = await crew.drain(await crew.join("d"))
-        assert (found.again, found.suspect) == (True, False)
-
-    async def test_while_one_has_not_ended_they_stay_suspected(self, crew: Crew, clock: SteeredClock) -> None:
+    async def test_crashes_in_a_row_are_told_with_the_lease(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
         await transport.publish([keyed(n) for n in range(3)])
-        await self.crashed(crew, clock, transport, 2)
-        third = await crew.join("c")
-        found = await crew.drain(third)
-        await third.settle([(delivery.token, Settle.DONE) for delivery in found[:2]])
-        await clock.advance(self.lease_ttl / 2)
-        await crew.crash(third)
-        await clock.advance(self.lease_ttl * 1.5)
-        assert [delivery.suspect for delivery in await crew.drain(await crew.join("d"))] == [True]
+        for crashes in range(3):
+            consumer = await crew.join(f"owner-{crashes}", transport)
+            found = await crew.drain(consumer)
+            assert numbers(found) == [0, 1, 2]
+            assert [delivery.lease.crashes for delivery in found if delivery.lease] == [crashes] * 3
+            await crew.crash(consumer)
+            await clock.advance(self.lease_ttl * 1.5)
 
     async def test_claims_alone_are_counted_through_crashes(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
+        store = crew.store_of(transport)
         await transport.publish([keyed(n) for n in range(3)])
-        await self.crashed(crew, clock, transport, 2)
         for crashes in range(3):
-            next_one = await crew.join(f"owner-{crashes}")
-            guilty, *_ = await crew.drain(next_one)
-            assert guilty.suspect
-            assert await next_one.alone(guilty) == crashes
-            await crew.crash(next_one)
+            consumer = await crew.join(f"owner-{crashes}", transport)
+            guilty, *_ = await crew.drain(consumer)
+            assert guilty.lease is not None
+            assert await store.alone(guilty.lease, guilty.token) == crashes
+            await crew.crash(consumer)
             await clock.advance(self.lease_ttl * 1.5)
-        last = await crew.join("last")
+        last = await crew.join("last", transport)
         guilty, innocent, _ = await crew.drain(last)
-        assert await last.alone(guilty) == 3
+        assert guilty.lease is not None
+        assert await store.alone(guilty.lease, guilty.token) == 3
         await last.settle([(guilty.token, Settle.DONE)])
-        assert await last.alone(innocent) == 0
+        assert await store.alone(guilty.lease, innocent.token) == 0
 
     async def test_giving_back_counts_as_nothing(self, crew: Crew, clock: SteeredClock) -> None:
         transport = await crew.transport()
+        store = crew.store_of(transport)
         await transport.publish([keyed(1)])
         first = await crew.join("a", transport)
         (delivery,) = await crew.drain(first)
-        await first.alone(delivery)
+        assert delivery.lease is not None
+        await store.alone(delivery.lease, delivery.token)
         await crew.leave(first)
-        second = await crew.join("b")
+        second = await crew.join("b", transport)
         (delivery,) = await crew.drain(second)
-        assert await second.alone(delivery) == 0
+        assert delivery.lease is not None
+        assert delivery.lease.crashes == 0
+        assert await store.alone(delivery.lease, delivery.token) == 0
 
     async def test_work_is_fenced_by_the_lease_of_its_part(self, crew: Crew, clock: SteeredClock) -> None:
         first = await crew.join("a")
@@ -145,14 +133,6 @@ class CrashConformance(CrewConformance):
             assert old is not None
             assert new is not None
             assert new.epoch > old.epoch
-
-    async def crashed(self, crew: Crew, clock: SteeredClock, transport: Transport, times: int) -> None:
-        """So many instances take everything and end without a word."""
-        for n in range(times):
-            consumer = await crew.join(f"crashed-{n}", transport)
-            await crew.drain(consumer)
-            await crew.crash(consumer)
-            await clock.advance(self.lease_ttl * 1.5)
 
     async def take_all(self, consumer: Consumer) -> list[Delivery]:
         """Everything in the order received, settled as it comes."""

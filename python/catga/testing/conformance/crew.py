@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from catga.ports import Consumer, Delivery, Outgoing, Transport
+from catga.ports import Consumer, Delivery, Outgoing, Store, Transport
 from catga.testing.clock import SteeredClock
 from catga.testing.conformance.base import CHANNEL, Conformance, MakeStore, Stores, message
 
-MakeTransport = Callable[[Stores], Awaitable[Transport]]
+MakeTransport = Callable[[Store], Awaitable[Transport]]
+"""The transport of an app with that store."""
 
 
 class Crew:
@@ -20,25 +21,27 @@ class Crew:
         self.stores = stores
         self.clock = clock
         self._make = make
-        self._transports: list[Transport] = []
+        self._transports: list[tuple[Transport, Store]] = []
         self._tasks: dict[int, set[asyncio.Task[Any]]] = {}
         self._consumers: list[Consumer] = []
 
     async def transport(self) -> Transport:
         """Another instance's."""
-        transport = await self._make(self.stores)
+        store = await self.stores.open()
+        transport = await self._make(store)
         await transport.open()
-        self.adopt(transport)
+        self._transports.append((transport, store))
         return transport
 
-    def adopt(self, transport: Transport) -> None:
-        """Closes it after the test."""
-        self._transports.append(transport)
+    def store_of(self, transport: Transport) -> Store:
+        """The store of the app whose transport it is."""
+        return next(store for each, store in self._transports if each is transport)
 
     async def join(self, owner: str, transport: Transport | None = None, channel: str = CHANNEL) -> Consumer:
         """Another instance's consumer."""
+        transport = transport or await self.transport()
         before = asyncio.all_tasks()
-        consumer = await (transport or await self.transport()).consume(channel, owner)
+        consumer = await transport.consume(channel, owner, self.store_of(transport))
         self._tasks[id(consumer)] = asyncio.all_tasks() - before
         self._consumers.append(consumer)
         return consumer
@@ -69,7 +72,7 @@ class Crew:
         """Everything that is left."""
         for consumer in list(self._consumers):
             await self.leave(consumer)
-        for transport in reversed(self._transports):
+        for transport, _ in reversed(self._transports):
             await transport.close()
         await self.stores.close()
 
@@ -97,8 +100,8 @@ class CrewConformance(Conformance):
     def make_transport(self) -> MakeTransport:
         """Another instance's transport on the same data; not opened."""
 
-        async def make(stores: Stores) -> Transport:
-            return (await stores.open()).queue()
+        async def make(store: Store) -> Transport:
+            return store.queue()
 
         return make
 

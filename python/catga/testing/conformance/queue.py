@@ -44,18 +44,15 @@ class QueueConformance(Conformance):
     def crew(self, make_store: MakeStore, clock: SteeredClock) -> Crew:
         """What tests join consumers with."""
 
-        async def make(stores: Stores) -> Transport:
-            return (await stores.open()).queue()
+        async def make(store: Store) -> Transport:
+            return store.queue()
 
         return Crew(Stores(make_store), make, clock)
 
     async def instance(self, crew: Crew, owner: str = "a") -> Instance:
         """An app's share in it."""
-        store = await crew.stores.open()
-        transport = store.queue()
-        crew.adopt(transport)
-        await transport.open()
-        return Instance(store, transport, await crew.join(owner, transport))
+        transport = await crew.transport()
+        return Instance(crew.store_of(transport), transport, await crew.join(owner, transport))
 
     async def test_the_queue_names_its_store(self, crew: Crew) -> None:
         one = await self.instance(crew)
