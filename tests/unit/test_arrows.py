@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"errors", "clock", "result", "transaction"},
     {"messages"},
     {"ports"},
-    {"queues"},
+    {"queues", "sql"},
     {"envelope"},
     {"context"},
     {"mediator"},
@@ -35,7 +35,18 @@ LAYERS: list[set[str]] = [
 ]
 """From the ground up. Delivery stands on the mediator: it runs a handler's composed pipeline."""
 
-BACKENDS_MAY_KNOW = {"_core", "errors", "clock", "messages", "transaction", "ports", "queues", "envelope", "backends"}
+BACKENDS_MAY_KNOW = {
+    "_core",
+    "errors",
+    "clock",
+    "messages",
+    "transaction",
+    "ports",
+    "queues",
+    "sql",
+    "envelope",
+    "backends",
+}
 
 FOR_TYPES_ONLY = {("running", "app")}
 """Upward, under TYPE_CHECKING: an app makes its `Running`, which reads the app's options."""

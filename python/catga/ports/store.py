@@ -211,6 +211,14 @@ class Store(Protocol):
         """What their crashed holders had out has ended: their crashes no longer count."""
         ...
 
+    async def positions(self, scope: str, parts: Sequence[int]) -> Mapping[int, str]:
+        """How far a log has been worked, per part, as `advance` said last; parts that nobody has begun are left out."""
+        ...
+
+    async def advance(self, owner: str, positions: Sequence[tuple[Lease, str]]) -> None:
+        """A log has been worked this far; where the lease was superseded nothing is changed."""
+        ...
+
     # Outbox
     async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
         """Committed rows of the part that are not sent yet, in the same order at every call."""

@@ -9,18 +9,19 @@ from catga.ports.store import Share
 class Part:
     """Who works one part of a scope."""
 
-    __slots__ = ("alone", "alone_claims", "crashes", "epoch", "expires", "owner")
+    __slots__ = ("alone", "alone_claims", "crashes", "epoch", "expires", "owner", "position")
 
     def __init__(self) -> None:
         self.owner: str | None = None
         self.epoch: int = 0
         self.expires: float = 0.0
+        self.position: str | None = None
         self.forget()
 
     def forget(self) -> None:
         """Whoever crashed before no longer counts."""
         self.crashes: int = 0
-        self.alone: int | None = None
+        self.alone: int | bytes | None = None
         self.alone_claims: int = 0
 
 
@@ -75,13 +76,24 @@ class Leases:
         part = self._parts.get((lease.scope, lease.part))
         return part is not None and part.epoch == lease.epoch
 
-    def alone(self, lease: Lease, token: int) -> int:
+    def alone(self, lease: Lease, token: int | bytes) -> int:
         """Counts a claim on one delivery alone; how many there were before."""
         part = self._parts[lease.scope, lease.part]
         before = part.alone_claims if part.alone == token else 0
         if part.epoch == lease.epoch:
             part.alone, part.alone_claims = token, before + 1
         return before
+
+    def positions(self, scope: str, parts: Sequence[int]) -> dict[int, str]:
+        """How far a log has been worked."""
+        found = {part: held.position for part in parts if (held := self._parts.get((scope, part))) is not None}
+        return {part: position for part, position in found.items() if position is not None}
+
+    def advance(self, owner: str, positions: Sequence[tuple[Lease, str]]) -> None:
+        """Each under its lease."""
+        for lease, position in positions:
+            if self.holds(lease) and self._parts[lease.scope, lease.part].owner == owner:
+                self._parts[lease.scope, lease.part].position = position
 
 
 def fair_share(parts: int, members: Sequence[str], owner: str) -> int:

@@ -125,9 +125,17 @@ class MemoryStore:
         """See the port."""
         self._data().leases.clear(leases)
 
-    async def alone(self, lease: Lease, token: int) -> int:
-        """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
+    async def alone(self, lease: Lease, token: int | bytes) -> int:
+        """See the port."""
         return self._data().leases.alone(lease, token)
+
+    async def positions(self, scope: str, parts: Sequence[int]) -> Mapping[int, str]:
+        """See the port."""
+        return self._data().leases.positions(scope, parts)
+
+    async def advance(self, owner: str, positions: Sequence[tuple[Lease, str]]) -> None:
+        """See the port."""
+        self._data().leases.advance(owner, positions)
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from catga.backends.sqlite.lists import chunks, delete_rows, insert_ids, insert_rows
-from catga.backends.sqlite.names import Names
 from catga.backends.sqlite.places import place, take_turns
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, MarkState, Parked, Unit
 from catga.queues import rank_of
+from catga.sql.names import Names
 
 _DONE = MarkState.DONE
 

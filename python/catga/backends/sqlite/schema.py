@@ -29,7 +29,7 @@ MIGRATIONS = {
     create index catga_parked_key on catga_parked (handler, channel, part, key, place);
     create table catga_leases (
         scope text not null, part integer not null, epoch integer not null, owner text, expires_ms integer not null,
-        crashes integer not null default 0, alone integer not null default 0, alone_claims integer not null default 0,
+        crashes integer not null default 0, alone text, alone_claims integer not null default 0, position text,
         primary key (scope, part)
     ) without rowid;
     create table catga_members (scope text not null, owner text not null, expires_ms integer not null, primary key (scope, owner)) without rowid;

@@ -9,22 +9,28 @@ from catga.backends.sqlite.bookkeeping import find_marks
 from catga.backends.sqlite.database import Database, to_its_end
 from catga.backends.sqlite.exclusive import still_ours, within
 from catga.backends.sqlite.failures import question_error, statement_error, store_error
-from catga.backends.sqlite.leases import Leases
 from catga.backends.sqlite.lists import delete_rows
-from catga.backends.sqlite.names import Names, UnknownName
+from catga.backends.sqlite.names import MARKS_OF, is_channel
 from catga.backends.sqlite.options import SqliteOptions
-from catga.backends.sqlite.parked import dead_letters, due_rows, followers, next_due, pending, waiting
+from catga.backends.sqlite.places import NAMES
 from catga.backends.sqlite.writes import GroupLost, Unclear, Writes
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, OutcomeUnknown, StoreError
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
+from catga.sql.dialect import Dialect
+from catga.sql.leases import Leases
+from catga.sql.names import Names, UnknownName
+from catga.sql.parked import ParkedRows
+from catga.sql.procedures import Ask, Procedure, Rows, run
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
     from catga.backends.sqlite.queue import SqliteTransport
 
 T = TypeVar("T")
+
+DIALECT = Dialect(prefix="catga_")
 
 
 class SqliteStore:
@@ -37,10 +43,11 @@ class SqliteStore:
         self.clock = clock
         self.store_id: str = f"sqlite:{options.absolute}"
         self.database: Database = Database(options)
-        self.names: Names = Names()
+        self.names: Names = Names(DIALECT, NAMES)
         self.bell: Bell = Bell(clock)
         self._writes = Writes(self.database, self.names)
-        self._leases = Leases(clock)
+        self._leases = Leases(DIALECT)
+        self._parked = ParkedRows(DIALECT, self._text)
         self._life = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -57,7 +64,7 @@ class SqliteStore:
                 await to_its_end(asyncio.ensure_future(asyncio.to_thread(self.database.open)))
                 self._turn = asyncio.Lock()
                 try:
-                    self.database.read_here(self.names.load)
+                    self._ask(self.names.load())
                 except StoreError:
                     self.database.close()
                     raise
@@ -83,13 +90,13 @@ class SqliteStore:
     async def declare(self, names: Sequence[str]) -> None:
         """Gives numbers to channels and handlers before they are used."""
         if unknown := self.names.unknown(names):
-            await self.write(lambda connection: self.names.learn(connection, unknown))
-            self.database.read_here(self.names.load)
+            await self._tell(self.names.learn(unknown))
+            self._ask(self.names.load())
 
     async def rename(self, aliases: Mapping[str, str]) -> None:
         """See the port."""
-        await self.write(lambda connection: self.names.rename(connection, aliases))
-        self.database.read_here(self.names.load)
+        await self._tell(self.names.rename(aliases, is_channel, MARKS_OF))
+        self._ask(self.names.load())
 
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a
@@ -134,7 +141,7 @@ class SqliteStore:
         """See the port."""
         groups = {(day, self.names.number(handler)): ids for (day, handler), ids in wanted.items()}
         found = self.database.read_here(lambda connection: find_marks(connection, groups))
-        return {(self.names.text(self.database.reader, handler), id) for _, handler, id in found}
+        return {(self._text(handler), id) for _, handler, id in found}
 
     async def mark(self, day: int, handler: str, id: bytes) -> Mark | None:
         """See the port."""
@@ -158,21 +165,31 @@ class SqliteStore:
         before = self.clock.monotonic()
 
         def claim(connection: sqlite3.Connection) -> Share:
-            return self._leases.claim(connection, scope, owner, parts, ttl, before)
+            # The time is read when the lock is held: waiting for it may take longer than a lease.
+            now = self.clock.wall_ms()
+            return run(self._leases.claim(scope, owner, parts, ttl, before, now), _asking(connection))
 
         return await self.write(claim)
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port; `leave` ends this owner's membership, so that the others' shares grow at once."""
-        await self.write(lambda connection: self._leases.release(connection, scope, owner, leases, leave))
+        await self._tell(self._leases.release(scope, owner, leases, leave))
 
     async def clear(self, leases: Sequence[Lease]) -> None:
         """See the port."""
-        await self.write(lambda connection: self._leases.clear(connection, leases))
+        await self._tell(self._leases.clear(leases))
 
-    async def alone(self, lease: Lease, token: int) -> int:
-        """Records that one delivery is about to be worked alone; how many such claims ended without a word before."""
-        return await self.write(lambda connection: self._leases.alone(connection, lease, token))
+    async def alone(self, lease: Lease, token: int | bytes) -> int:
+        """See the port."""
+        return await self._tell(self._leases.alone(lease, token))
+
+    async def positions(self, scope: str, parts: Sequence[int]) -> Mapping[int, str]:
+        """See the port."""
+        return self._ask(self._leases.positions(scope, parts))
+
+    async def advance(self, owner: str, positions: Sequence[tuple[Lease, str]]) -> None:
+        """See the port."""
+        await self._tell(self._leases.advance(owner, positions))
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +205,7 @@ class SqliteStore:
         """See the port."""
 
         def drop(connection: sqlite3.Connection) -> bool:
-            if not self._leases.holds(connection, lease):
+            if not run(self._leases.holds(lease), _asking(connection)):
                 return False
             delete_rows(connection, f"delete from catga_outbox where part = {lease.part:d} and id in", ids)
             return True
@@ -202,39 +219,59 @@ class SqliteStore:
         self.database.check()
         if self.names.unknown([channel]):
             return []
-        return self.database.read_here(
-            lambda connection: due_rows(connection, self.names, channel, parts, now_ms, most)
-        )
+        return self._ask(self._parked.due(self.names.number(channel), parts, now_ms, most))
 
     async def followers(self, channel: str, part: int, handler: str, key: bytes, most: int) -> Sequence[Parked]:
         """See the port."""
         self.database.check()
         if self.names.unknown([channel, handler]):
             return []
-        return self.database.read_here(
-            lambda connection: followers(connection, self.names, channel, part, handler, key, most)
-        )
+        number = self.names.number
+        return self._ask(self._parked.followers(number(channel), part, number(handler), key, most))
 
     async def waiting(self, channel: str, parts: Sequence[int]) -> Sequence[Waiting]:
         """See the port."""
         self.database.check()
         if self.names.unknown([channel]):
             return []
-        return self.database.read_here(lambda connection: waiting(connection, self.names, channel, parts))
+        return self._ask(self._parked.waiting(self.names.number(channel), parts))
 
     async def dead(self, most: int, handler: str | None = None) -> Sequence[Parked]:
         """See the port."""
-        return await self.database.read(lambda connection: dead_letters(connection, self.names, most, handler))
+        self.database.check()
+        if handler is not None and self.names.unknown([handler]):
+            return []
+        number = None if handler is None else self.names.number(handler)
+        return await self.database.read(lambda connection: run(self._parked.dead(most, number), _asking(connection)))
 
     async def next_due(self) -> int | None:
         """See the port."""
-        return self.database.read_here(next_due)
+        return self._ask(self._parked.next_due())
 
     async def pending(self) -> int:
         """See the port; at most 3,000."""
+
+        def pending(connection: sqlite3.Connection) -> int:
+            ((queued,),) = connection.execute(
+                "select (select count(*) from (select 1 from catga_queue limit 1000)) + (select count(*) from (select 1 from catga_outbox limit 1000))"
+            )
+            return int(queued) + run(self._parked.pending(), _asking(connection))
+
         return await self.database.read(pending)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _text(self, number: int) -> str:
+        """The name of a number; another process may have given it since this one looked."""
+        if number not in self.names.texts:
+            self._ask(self.names.load())
+        return self.names.texts[number]
+
+    def _ask(self, procedure: Procedure[T]) -> T:
+        return self.database.read_here(lambda connection: run(procedure, _asking(connection)))
+
+    async def _tell(self, procedure: Procedure[T]) -> T:
+        return await self.write(lambda connection: run(procedure, _asking(connection)))
 
     async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
@@ -352,8 +389,9 @@ class SqliteStore:
                 committing.set()
                 unit = unit_of(result)
                 if unknown := self.names.unknown(_names_of([unit])):
-                    self.names.learn(self.database.writer, unknown)
-                    self.names.load(self.database.writer)
+                    asking = _asking(self.database.writer)
+                    run(self.names.learn(unknown), asking)
+                    run(self.names.load(), asking)
                 (outcome,) = self._writes.apply([unit])
                 if outcome is not COMMITTED:
                     self.database.rollback()
@@ -375,12 +413,16 @@ class SqliteStore:
             return
         await self.database.begin()
         try:
-            self.names.learn(self.database.writer, unknown)
+            run(self.names.learn(unknown), _asking(self.database.writer))
         except BaseException:
             self.database.rollback()
             raise
         await self.database.commit()
-        self.database.read_here(self.names.load)
+        self._ask(self.names.load())
+
+
+def _asking(connection: sqlite3.Connection) -> Callable[[Ask], Rows]:
+    return lambda ask: connection.execute(ask.sql, ask.args).fetchall()
 
 
 def _names_of(units: Sequence[Unit]) -> Iterable[str]:

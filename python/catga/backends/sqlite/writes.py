@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from catga.backends.sqlite.bookkeeping import Bookkeeping, find_marks
 from catga.backends.sqlite.database import MARK, Database
 from catga.backends.sqlite.failures import forbidden, statement_error, store_error
-from catga.backends.sqlite.names import Names
 from catga.errors import Conflict
 from catga.ports.messages import Lease
 from catga.ports.store import COMMITTED, DUPLICATE, STALE, Commit, Mark, Outcome, Unit
+from catga.sql.names import Names
 from catga.transaction import Statement
 
 _SAVE, _RELEASE, _UNDO = f"savepoint catga {MARK}", f"release catga {MARK}", f"rollback to catga {MARK}"

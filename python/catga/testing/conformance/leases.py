@@ -135,6 +135,26 @@ class LeasesConformance(Conformance):
         await store.release(SCOPE, "a", leases, leave=True)
         assert len((await self.claim(store, "b")).leases) == 16
 
+    async def test_positions_are_kept_by_whoever_holds_the_part(self, stores: Stores, clock: SteeredClock) -> None:
+        store = await stores.open()
+        old = by_part(await self.claim(store, "a"))
+        assert dict(await store.positions(SCOPE, [1, 2])) == {}
+        await store.advance("a", [(old[1], "one"), (old[2], "two")])
+        await store.advance("a", [(old[2], "three")])
+        await store.advance("a", [])
+        await store.advance("b", [(old[1], "not mine")])
+        assert dict(await store.positions(SCOPE, [0, 1, 2])) == {1: "one", 2: "three"}
+        assert dict(await store.positions(SCOPE, [])) == {}
+        assert dict(await store.positions("other", [1])) == {}
+        await clock.advance(self.lease_ttl * 1.5)
+        new = by_part(await self.claim(store, "b"))
+        await store.advance("a", [(old[1], "late")])
+        assert dict(await store.positions(SCOPE, [1])) == {1: "one"}
+        await store.advance("b", [(new[1], "four")])
+        await store.release(SCOPE, "b", [new[1]])
+        await store.advance("b", [(new[1], "given back")])
+        assert dict(await (await stores.open()).positions(SCOPE, [1])) == {1: "four"}
+
     async def test_who_leaves_one_scope_stays_in_the_others(self, stores: Stores) -> None:
         store = await stores.open()
         for scope in ("one", "two"):

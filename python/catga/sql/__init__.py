@@ -1,0 +1,1 @@
+"""What SQL stores share: procedures that ask, whatever the driver, and what differs between databases."""
