@@ -9,7 +9,7 @@ from typing import Any
 
 from catga.backends.sqlite.bookkeeping import Bookkeeping
 from catga.backends.sqlite.database import Database
-from catga.backends.sqlite.leases import Leases
+from catga.backends.sqlite.store import SqliteStore
 from catga.backends.sqlite.writes import Writes
 from catga.delivery.commits import Commits
 from catga.delivery.committer import Committer
@@ -29,7 +29,7 @@ POINTS: dict[str, tuple[type, str, str]] = {
     "committed, nobody told": (Database, "commit", "after"),
     "committed, lanes not freed": (Commits, "ended", "before"),
     "ended": (Commits, "ended", "after"),
-    "lease claimed": (Leases, "claim", "after"),
+    "lease claimed": (SqliteStore, "claim", "after"),
     "retry taken from the parked": (Retries, "_take", "after"),
     "read from the queue": (LeasedConsumer, "_look", "after"),
 }
