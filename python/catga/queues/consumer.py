@@ -11,7 +11,7 @@ from catga.ports.messages import PARTS, WINDOW, Delivery, Lease
 from catga.ports.store import Store
 from catga.ports.transport import Settle, Settled
 from catga.queues.held import Held, Track
-from catga.queues.rows import Row, Rows
+from catga.queues.rows import Row, Rows, Want
 
 log: logging.Logger = logging.getLogger("catga.queues")
 
@@ -60,7 +60,7 @@ class LeasedConsumer:
     def left(self, part: int, tokens: Collection[Any]) -> bool:
         """See the port."""
         held = self._held.get(part)
-        if held is None or not (held.reached and held.urgent_reached):
+        if held is None or not held.reached:
             return True
         return any(token in self._tokens for token in tokens)
 
@@ -137,63 +137,49 @@ class LeasedConsumer:
         parts = self.parts()
         if not parts:
             return []
-        # Half of it at most: who is urgent goes first, and the others are not starved.
-        found = await self._urgent(parts, max(1, most // 2))
-        begin = self._next % len(parts)
-        wants: list[tuple[int, int]] = []
-        for part in (*parts[begin:], *parts[:begin]):
-            held = self._held.get(part)
-            room = 0 if held is None else min(SHARE, WINDOW - held.out, most - len(found))
-            if held is None or room <= 0:
-                continue
-            if rows := list(islice(held.ordered.given_back(), room)):
-                found += self._hand_out(held, held.ordered, rows)
-            else:
-                wants.append((part, room))
-        if wants and len(found) < most:
-            found += await self._read(wants, most - len(found))
-        return found
-
-    async def _urgent(self, parts: Sequence[int], most: int) -> list[Delivery]:
-        found: list[Delivery] = []
-        known = sum(len(self._held[part].urgent.rows) for part in parts)
-        for part in parts:
-            held = self._held[part]
-            room = max(0, min(WINDOW - held.out, most - len(found)))
-            found += self._hand_out(held, held.urgent, list(islice(held.urgent.given_back(), room)))
-        if (room := most - len(found)) <= 0:
+        found = self._given_back(parts, most)
+        if len(found) >= most:
             return found
-        rows = await self._rows.urgent(parts, known, room)
+        before = dict(self._held)
+        left = most - len(found)
+        rows, ended = await self._rows.read(self._wants(parts, left), left, self._known_urgent())
+        self._next += len({row[0] for row in rows}) or 1
         for row in rows:
-            now = self._held.get(row[0])
-            if now is not None and row[1] not in self._tokens and now.out < WINDOW and len(found) < most:
-                found += self._hand_out(now, now.urgent, [row])
-        if len(rows) < room:
-            for part in parts:
-                if part in self._held:
-                    self._held[part].urgent_reached = True
+            held = self._held.get(row[0])
+            # Of a part that was lost meanwhile, and perhaps claimed again, another reading has begun.
+            if held is not None and held is before[row[0]]:
+                found += self._hand_out(held, row[1], [row])
+        for part, urgent in ended:
+            if (now := self._held.get(part)) is not None and now is before[part]:
+                now.track(urgent).reached = True
         return found
 
-    async def _read(self, wants: Sequence[tuple[int, int]], most: int) -> list[Delivery]:
-        before = {part: self._held[part] for part, _ in wants}
-        by_part: dict[int, list[Row]] = {}
-        rows = await self._rows.read(wants, most)
-        for row in rows:
-            by_part.setdefault(row[0], []).append(row)
-        # Fair between parts: the next one begins next time.
-        self._next += len(by_part) or 1
+    def _given_back(self, parts: Sequence[int], most: int) -> list[Delivery]:
         found: list[Delivery] = []
-        for part, room in wants:
-            held, ours = before[part], by_part.get(part, [])
-            if self._held.get(part) is held:
-                ended = len(rows) < most and len(ours) < room
-                held.reached = held.reached or ended or (bool(ours) and ours[-1][2] > held.since)
-                found += self._hand_out(held, held.ordered, ours)
+        for urgent in (True, False):
+            for part in parts:
+                held = self._held[part]
+                room = max(0, min(WINDOW - held.out, most - len(found)))
+                found += self._hand_out(held, urgent, list(islice(held.track(urgent).given_back(), room)))
         return found
 
-    def _hand_out(self, held: Held, track: Track, rows: Sequence[Row]) -> list[Delivery]:
+    def _wants(self, parts: Sequence[int], most: int) -> list[Want]:
+        # Half of it at most: who is urgent goes first, and the others are not starved. Fair between parts: each gives its
+        # share, and the next one begins next time.
+        begin = self._next % len(parts)
+        order = (*parts[begin:], *parts[:begin])
+        rooms = {part: min(SHARE, WINDOW - self._held[part].out) for part in order}
+        urgent = max(1, most // 2 // len(parts))
+        wants = [(part, True, min(urgent, rooms[part])) for part in order if rooms[part] > 0]
+        return wants + [(part, False, rooms[part]) for part in order if rooms[part] > 0]
+
+    def _known_urgent(self) -> set[int]:
+        return {token for held in self._held.values() for token in held.urgent.rows}
+
+    def _hand_out(self, held: Held, urgent: bool, rows: Sequence[Row]) -> list[Delivery]:
+        track = held.track(urgent)
         for row in rows:
-            self._tokens[row[1]] = (held, track)
+            self._tokens[row[2]] = (held, track)
         return held.hand_out(track, rows)
 
     # -- leases -------------------------------------------------------------------------------------------------------

@@ -2,29 +2,36 @@
 
 from collections.abc import Iterator, Sequence
 
-from catga.ports.messages import Delivery, Lease
+from catga.ports.messages import WINDOW, Delivery, Lease
 from catga.queues.rows import Row
 
 
 class Track:
     """Rows in order; those that are not out were given back, and go out again before anything new is read."""
 
-    __slots__ = ("out", "rows")
+    __slots__ = ("out", "reached", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
         self.out: set[int] = set()
+        self.reached: bool = False
+        """All that was there when the part was claimed has been read."""
 
     def given_back(self) -> Iterator[Row]:
         """In order."""
         if len(self.rows) > len(self.out):
             yield from [row for token, row in self.rows.items() if token not in self.out]
 
+    @property
+    def oldest(self) -> Row | None:
+        """The first that has not ended."""
+        return next(iter(self.rows.values()), None)
+
 
 class Held:
     """One part under one lease."""
 
-    __slots__ = ("lease", "ordered", "reached", "since", "urgent", "urgent_reached", "wanted")
+    __slots__ = ("lease", "ordered", "position", "since", "urgent", "wanted")
 
     def __init__(self, lease: Lease, since: int) -> None:
         self.lease: Lease = lease
@@ -32,9 +39,8 @@ class Held:
         """The last place there was when it was claimed: up to it a former holder may have had the rows."""
         self.ordered: Track = Track()
         self.urgent: Track = Track()
-        self.reached: bool = False
-        """All that was there when it was claimed has been read, but for what is urgent."""
-        self.urgent_reached: bool = False
+        self.position: str | None = None
+        """As it was kept last."""
         self.wanted: bool = False
         """Another instance is short of parts: this one is worked off and given back."""
 
@@ -43,17 +49,29 @@ class Held:
         """Deliveries that have not ended and were not given back."""
         return len(self.ordered.out) + len(self.urgent.out)
 
+    @property
+    def reached(self) -> bool:
+        """All that was there when it was claimed has been read."""
+        return self.ordered.reached and self.urgent.reached
+
+    def track(self, urgent: bool) -> Track:
+        """Of one kind."""
+        return self.urgent if urgent else self.ordered
+
     def hand_out(self, track: Track, rows: Sequence[Row]) -> list[Delivery]:
-        """New rows, or some that were given back."""
+        """New rows, or some that were given back; those that the window has no room for wait as if they had been."""
         found: list[Delivery] = []
+        lease, since = self.lease, self.since
         for row in rows:
-            part, token, place, frame = row
+            part, _, token, place, frame, _ = row
             new = token not in track.rows
             if new:
                 track.rows[token] = row
-            track.out.add(token)
-            inherited = place <= self.since
-            found.append(Delivery(token, part, frame, self.lease, new and not inherited, inherited))
+            inherited = place <= since
+            track.reached = track.reached or not inherited
+            if self.out < WINDOW:
+                track.out.add(token)
+                found.append(Delivery(token, part, frame, lease, new and not inherited, inherited))
         return found
 
     def give_back(self) -> None:

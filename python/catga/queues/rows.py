@@ -1,13 +1,17 @@
 """What a backend does for a queue of rows; leases and windows stand above it."""
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from catga.messages import NORMAL
 from catga.ports.messages import Lease, Outgoing
 
-Row: TypeAlias = tuple[int, int, int, bytes]
-"""(part, token, place, frame): the token ends it; whatever is committed later has a higher place."""
+Row: TypeAlias = tuple[int, bool, int, int, bytes, Any]
+"""(part, urgent, token, place, frame, origin): the token ends it; whatever is committed later has a higher place; the origin
+is the backend's own business."""
+
+Want: TypeAlias = tuple[int, bool, int]
+"""(part, urgent, room): up to so many rows of a part, either of those that are urgent or of the others."""
 
 
 def rank_of(message: Outgoing) -> int:
@@ -36,16 +40,19 @@ class Rows(Protocol):
         was given so far."""
         ...
 
-    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
-        """For each (part, room) its next rows of the rank `NORMAL`, in the order in which they became visible; from part to
-        part until there are `most`."""
-        ...
-
-    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
-        """Rows of the other ranks, most urgent first, and in a part oldest first; `known` of them may be known already and
-        come again."""
+    async def read(
+        self, wants: Sequence[Want], most: int, known: Collection[int]
+    ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
+        """The next rows, from want to want until there are `most`: those of the rank `NORMAL` in the order in which they
+        became visible, urgent ones most urgent first where the backend can. `known` are urgent ones that were read and have
+        not ended; they do not come again. And which (part, urgent) have no more now."""
         ...
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """Removes rows, each only if nobody has claimed its part since that lease; whether nobody had."""
+        ...
+
+    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
+        """Where the next holder begins, if it shall begin before these rows, the oldest of each kind that have not ended (None:
+        behind all that was read). None from a backend whose rows are gone when they have ended."""
         ...

@@ -86,6 +86,8 @@ class Leases:
 
     def positions(self, scope: str, parts: Sequence[int]) -> Procedure[dict[int, str]]:
         """How far a log has been worked, per part; parts that nobody has begun are left out."""
+        if not parts:
+            return {}
         rows = yield Ask(
             f"select part, position from {self._leases} where scope = ? and position is not null and part in {marks(len(parts))}",
             (scope, *parts),

@@ -76,13 +76,13 @@ class Names:
                 after = yield from self._number(new)
             prefix, ignore = self._dialect.prefix, self._dialect.ignore
             yield Ask(
-                f"insert into {prefix}marks (day, handler, id, state, reply) select day, ?, id, state, reply from {prefix}marks where {marks} {ignore}",
+                f"insert into {prefix}marks (day, handler, id, state, reply) select day, cast(? as integer), id, state, reply from {prefix}marks where {marks} {ignore}",
                 (after, before),
             )
             yield Ask(f"delete from {prefix}marks where {marks}", (before,))
             others = "channel, part, key, state, due_ms, frame, claims, failures, reason, history, place"
             yield Ask(
-                f"insert into {prefix}parked (handler, id, {others}) select ?, id, {others} from {prefix}parked where handler = ? {ignore}",
+                f"insert into {prefix}parked (handler, id, {others}) select cast(? as integer), id, {others} from {prefix}parked where handler = ? {ignore}",
                 (after, before),
             )
             yield Ask(f"delete from {prefix}parked where handler = ?", (before,))

@@ -1,6 +1,6 @@
 """The queue's rows in memory, as instances compete for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from heapq import merge
 from itertools import islice
 
@@ -8,7 +8,7 @@ from catga.backends.memory.rows import Row as MemoryRow
 from catga.backends.memory.store import MemoryStore
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
-from catga.queues import Row
+from catga.queues import Row, Want
 
 
 class MemoryRows:
@@ -38,25 +38,36 @@ class MemoryRows:
             self._read[lease.part] = [0]
         return [self._store.data.latest()] * len(leases)
 
-    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
+    async def read(
+        self, wants: Sequence[Want], most: int, known: Collection[int]
+    ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
         """See the port."""
-        found: list[Row] = []
-        for part, room in wants:
-            read = self._read[part]
-            line = self._store.data.queue(self._channel, part).line(NORMAL)
-            rows = list(islice(line.after(read[0]), min(room, most - len(found))))
+        found, ended = self._urgent({part: room for part, urgent, room in wants if urgent}, known)
+        if len(found) > most:
+            return found[:most], []
+        for part, urgent, room in wants:
+            if urgent:
+                continue
+            if len(found) >= most:
+                break
+            read, room = self._read[part], min(room, most - len(found))
+            rows = list(islice(self._store.data.queue(self._channel, part).line(NORMAL).after(read[0]), room))
             if rows:
                 read[0] = rows[-1].place
-                found += [_row(part, row) for row in rows]
-        return found
+                found += [_row(part, False, row) for row in rows]
+            if len(rows) < room:
+                ended.append((part, False))
+        return found, ended
 
-    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
-        """See the port."""
+    def _urgent(self, rooms: dict[int, int], known: Collection[int]) -> tuple[list[Row], list[tuple[int, bool]]]:
+        left = dict(rooms)
         found: list[Row] = []
         for rank in range(NORMAL):
-            lines = ([(row.place, part, row) for row in self._line(part, rank)] for part in parts)
-            found += [_row(part, row) for _, part, row in islice(merge(*lines), known + most - len(found))]
-        return found
+            for _, part, row in merge(*([(row.place, part, row) for row in self._line(part, rank)] for part in rooms)):
+                if left[part] > 0 and row.number not in known:
+                    left[part] -= 1
+                    found.append(_row(part, True, row))
+        return found, [(part, True) for part, room in left.items() if room > 0]
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """See the port."""
@@ -68,9 +79,13 @@ class MemoryRows:
                 data.end(token)
         return fresh
 
+    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
+        """None is kept: what is left begins where the line does."""
+        return None
+
     def _line(self, part: int, rank: int) -> Sequence[MemoryRow]:
         return list(self._store.data.queue(self._channel, part).line(rank).after(0))
 
 
-def _row(part: int, row: MemoryRow) -> Row:
-    return part, row.number, row.place, row.message.frame
+def _row(part: int, urgent: bool, row: MemoryRow) -> Row:
+    return part, urgent, row.number, row.place, row.message.frame, None

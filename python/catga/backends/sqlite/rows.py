@@ -1,14 +1,14 @@
 """The queue's rows in a SQLite file, as instances compete for them."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from catga.backends.sqlite.lists import delete_rows
 from catga.backends.sqlite.places import TURNS, last_turn, part_of, place
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
-from catga.queues import Row
+from catga.queues import Row, Want
 
 if TYPE_CHECKING:
     from catga.backends.sqlite.store import SqliteStore
@@ -56,41 +56,52 @@ class SqliteRows:
             self._cursors[lease.part] = Cursor(place(self._channel, NORMAL, lease.part))
         return [turn] * len(leases)
 
-    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
-        """See the port."""
-        cursors = [(part, self._cursors[part], room) for part, room in wants]
+    async def read(
+        self, wants: Sequence[Want], most: int, known: Collection[int]
+    ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
+        """Urgent rows of all parts in one step, as they stand together."""
+        cursors = dict(self._cursors)
 
-        def read(connection: sqlite3.Connection) -> list[Row]:
-            found: list[Row] = []
-            for part, cursor, room in cursors:
+        def read(connection: sqlite3.Connection) -> tuple[list[Row], list[tuple[int, bool]]]:
+            found, ended = self._urgent(connection, {part: room for part, urgent, room in wants if urgent}, known)
+            if len(found) > most:
+                return found[:most], []
+            for part, urgent, room in wants:
+                if urgent:
+                    continue
                 if len(found) >= most:
                     break
-                rows = _rows(connection, part, cursor.base, cursor.at, min(room, most - len(found)))
+                cursor, room = cursors[part], min(room, most - len(found))
+                rows = connection.execute(_ROWS, (cursor.at, cursor.base + TURNS, room)).fetchall()
                 if rows:
-                    cursor.at = rows[-1][1]
-                    found += rows
-            return found
+                    cursor.at = rows[-1][0]
+                    found += [_row(part, False, *row) for row in rows]
+                if len(rows) < room:
+                    ended.append((part, False))
+            return found, ended
 
         return self._store.database.read_here(read)
 
-    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
-        """Of all parts in one step, as they stand together."""
-        wanted = known + most
-
-        def read(connection: sqlite3.Connection) -> list[Row]:
-            range_ = place(self._channel, 0, 0), place(self._channel, NORMAL, 0), wanted
-            rows = connection.execute(_ROWS, range_).fetchall()
-            if len(rows) < wanted:
-                return [_row(part, *row) for row in rows if (part := part_of(row[0])) in parts]
+    def _urgent(
+        self, connection: sqlite3.Connection, rooms: dict[int, int], known: Collection[int]
+    ) -> tuple[list[Row], list[tuple[int, bool]]]:
+        wanted = sum(rooms.values()) + len(known)
+        rows = connection.execute(
+            _ROWS, (place(self._channel, 0, 0), place(self._channel, NORMAL, 0), wanted)
+        ).fetchall()
+        whole = len(rows) < wanted
+        if not whole:
             # Parts of other instances may stand before ours.
-            found: list[Row] = []
-            for rank in range(NORMAL):
-                for part in parts:
-                    base = place(self._channel, rank, part)
-                    found += _rows(connection, part, base, base, wanted - len(found))
-            return found
-
-        return self._store.database.read_here(read)
+            bases = [place(self._channel, rank, part) for rank in range(NORMAL) for part in rooms]
+            rows = [row for at in bases for row in connection.execute(_ROWS, (at, at + TURNS, wanted)).fetchall()]
+        left = dict(rooms)
+        found: list[Row] = []
+        for number, frame in rows:
+            part = part_of(number)
+            if left.get(part, 0) > 0 and number not in known:
+                left[part] -= 1
+                found.append(_row(part, True, number, frame))
+        return found, [(part, True) for part, room in left.items() if room > 0]
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """See the port."""
@@ -108,13 +119,13 @@ class SqliteRows:
 
         return await self._store.write(end) if items else []
 
+    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
+        """None is kept: what is left begins where the table does."""
+        return None
+
 
 _ROWS = "select number, frame from catga_queue where number > ? and number < ? order by number limit ?"
 
 
-def _rows(connection: sqlite3.Connection, part: int, base: int, after: int, most: int) -> list[Row]:
-    return [_row(part, *row) for row in connection.execute(_ROWS, (after, base + TURNS, most))]
-
-
-def _row(part: int, number: int, frame: bytes) -> Row:
-    return part, number, number % TURNS, frame
+def _row(part: int, urgent: bool, number: int, frame: bytes) -> Row:
+    return part, urgent, number, number % TURNS, frame, None
