@@ -181,3 +181,16 @@ def test_the_patient_clock_waits() -> None:
             await clock.run(Bell(clock).wait(10.0), most=0.05)
 
     asyncio.run(main())
+
+
+def test_a_wait_for_less_than_a_nanosecond_ends() -> None:
+    async def main() -> int:
+        clock = VirtualClock()
+        await clock.advance(10.3)
+        until, rounds = 10.3 + 1e-12, 0
+        while (left := until - clock.monotonic()) > 0 and rounds < 10:
+            rounds += 1
+            await clock.run(sleep(clock, left))
+        return rounds
+
+    assert run(main()) == 1

@@ -15,6 +15,8 @@ from catga.queues.rows import Row, Rows, Want
 
 log: logging.Logger = logging.getLogger("catga.queues")
 
+SAVE = 1.0
+"""Seconds between two savings of how far a log has been worked: what was done since is looked up again after a crash."""
 SHARE = 64
 """Rows read from one part at once, where so many are wanted: one question for all of them."""
 
@@ -37,6 +39,7 @@ class LeasedConsumer:
         self._keeper: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
         self._stopped = False
+        self._saved = clock.monotonic()
 
     async def start(self) -> None:
         """Claims a first share and keeps renewing it."""
@@ -68,12 +71,14 @@ class LeasedConsumer:
         """See the port."""
         until = self._clock.monotonic() + wait
         while not self._stopped:
+            if self._clock.monotonic() >= self._saved + SAVE:
+                await self._save(list(self._held.values()))
             version = self._rows.version()
             if found := await self._look(most):
                 return found
             if (left := until - self._clock.monotonic()) <= 0:
                 break
-            await self._rows.changed(version, left)
+            await self._rows.changed(version, min(left, SAVE))
         return []
 
     def settled(self, tokens: Sequence[int]) -> None:
@@ -126,10 +131,11 @@ class LeasedConsumer:
             async with self._renewing:
                 self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        leases = [held.lease for held in self._held.values()]
+        held = list(self._held.values())
+        await self._save(held)
         self._held.clear()
         self._tokens.clear()
-        await self._leases.release(self._channel, self._owner, leases, leave=True)
+        await self._leases.release(self._channel, self._owner, [each.lease for each in held], leave=True)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -211,11 +217,24 @@ class LeasedConsumer:
                 self._forget(lost)
         self._held = held
         if idle := [each for each in held.values() if each.wanted and not each.out]:
+            await self._save(idle)
             for each in idle:
                 self._forget(each)
                 del held[each.lease.part]
             await self._leases.release(self._channel, self._owner, [each.lease for each in idle])
         self._rows.wake()
+
+    async def _save(self, held: Sequence[Held]) -> None:
+        moved: list[tuple[Held, str]] = []
+        for each in held:
+            position = self._rows.position(each.lease.part, each.ordered.oldest, each.urgent.oldest)
+            if position is not None and position != each.position:
+                moved.append((each, position))
+        self._saved = self._clock.monotonic()
+        if moved:
+            await self._leases.advance(self._owner, [(each.lease, position) for each, position in moved])
+            for each, position in moved:
+                each.position = position
 
     def _new(self, lease: Lease) -> bool:
         known = self._held.get(lease.part)

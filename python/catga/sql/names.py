@@ -1,8 +1,9 @@
 """Names of channels and handlers as small numbers: rows stay narrow, and a rename keeps its number."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from catga.errors import StoreFull
+from catga.ports.store import Unit
 from catga.sql.dialect import Dialect
 from catga.sql.procedures import Ask, Procedure
 
@@ -90,3 +91,17 @@ class Names:
     def _number(self, name: str) -> Procedure[int | None]:
         rows = yield Ask(f"select no from {self._table} where name = ?", (name,))
         return rows[0][0] if rows else None
+
+
+def names_of(units: Sequence[Unit]) -> Iterable[str]:
+    """All that they use."""
+    for unit in units:
+        for mark in unit.marks:
+            yield mark.handler
+        for message in unit.publish:
+            yield message.channel
+        for parked in unit.park:
+            yield parked.handler
+            yield parked.channel
+        for handler, _ in unit.unpark:
+            yield handler

@@ -63,6 +63,9 @@ class VirtualClock:
         """See `Clock`. What is due already is called in the loop's next round."""
         timer = VirtualTimer(call)
         due = round(when * SECOND)
+        if due <= self._now and when > self.monotonic():
+            # Less than a nanosecond is left: who waits for the rest of it again and again must come to its end.
+            due = self._now + 1
         if due <= self._now:
             asyncio.get_running_loop().call_soon(timer.fire)
         else:

@@ -18,14 +18,23 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     step: Step
 
 
+class Want(msgspec.Struct, frozen=True, gc=False):
+    """Up to `room` rows of a lane."""
+
+    number: int
+    lane: Lane
+    room: int
+
+
 def now_seen(schema: str) -> str:
     """What this statement sees, and the last number that was drawn when it ran: numbers are drawn after the snapshot was taken,
-    so this one belongs to the snapshot that is taken next."""
-    return f"select 0::bigint as n, last_value as seq, 0 as channel, convert_to(pg_current_snapshot()::text, 'UTF8') as frame from {schema}.seq"
+    so this one belongs to the snapshot that is taken next. And whether any row is there of the lanes from $1 to $2."""
+    anything = f"(exists (select 1 from {schema}.messages where lane between $1 and $2))::int"
+    return f"select 0::bigint as n, last_value as seq, {anything} as channel, convert_to(pg_current_snapshot()::text, 'UTF8') as frame from {schema}.seq"
 
 
 def question(schema: str) -> str:
-    """$1 lanes, $2 drawn before, $3 past, $4 seen, $5 until (or null), $6 room: for each lane its next rows, in the order of
+    """$3 lanes, $4 drawn before, $5 past, $6 seen, $7 until (or null), $8 room: for each lane its next rows, in the order of
     their numbers within a step; and first what the question sees.
 
     The first branch reads by number. The others find rows whose numbers were drawn before the lane was last seen, by
@@ -40,7 +49,7 @@ def question(schema: str) -> str:
         {now_seen(schema)}
         union all
         select w.n, r.seq, r.channel, r.frame
-        from unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::int[])
+        from unnest($3::int[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::int[])
             with ordinality as w(lane, drawn, past, seen, until, room, n)
         cross join lateral (
             (select {row} from {schema}.messages as m
@@ -62,45 +71,62 @@ def question(schema: str) -> str:
     """
 
 
-class LaneReader:
-    """Asks on one connection."""
+class Answer(msgspec.Struct, frozen=True):
+    """What a question saw: whether any row is in the lanes that it watches; and rows of each want."""
 
-    def __init__(self, schema: str) -> None:
+    now: Seen
+    watched: bool
+    rows: Sequence[Sequence[Any]]
+
+    def take(self, wants: Sequence[Want]) -> tuple[list[Found], list[bool]]:
+        """Moves the lanes on; their rows, and for each want whether it has no more now."""
+        found: list[Found] = []
+        ended: list[bool] = []
+        for want, rows in zip(wants, self.rows, strict=True):
+            step = want.lane.took(self.now, [row[1] for row in rows], want.room)
+            found += [Found(want.number, row[1], row[2], row[3], step) for row in rows]
+            ended.append(len(rows) < want.room)
+        return found, ended
+
+
+class LaneReader:
+    """Asks. `watched` are lanes, from one to another, of which each answer tells whether anything is in them."""
+
+    def __init__(self, schema: str, watched: tuple[int, int] = (1, 0)) -> None:
         self._question = question(schema)
         self._now = now_seen(schema)
-        self._drawn = 0
-        """Read before any question that is asked from now on."""
+        self._watched = watched
+        self.drawn: int = 0
+        """The last number that was drawn when the last question ran."""
 
     async def glance(self, connection: Any) -> Seen:
         """What is visible now: nearly nothing to ask."""
-        return self._seen(await connection.fetchrow(self._now))
+        return self._seen(await connection.fetchrow(self._now, *self._watched))
 
-    async def read(self, connection: Any, wants: Sequence[tuple[int, Lane, int]]) -> list[Found]:
-        """For each (number of the lane, lane, room) its next rows. Steps begin with what this question sees."""
-        places = [lane.place for _, lane, _ in wants]
+    async def ask(self, connection: Any, wants: Sequence[Want]) -> Answer:
+        """Steps begin with what this question sees."""
+        places = [want.lane.place for want in wants]
         rows = await connection.fetch(
             self._question,
-            [number for number, _, _ in wants],
+            *self._watched,
+            [want.number for want in wants],
             [place.seen.drawn for place in places],
             [place.past for place in places],
             [place.seen.snapshot.text for place in places],
             [None if place.until is None else place.until.snapshot.text for place in places],
-            [room for _, _, room in wants],
+            [want.room for want in wants],
         )
         by_want: list[list[Any]] = [[] for _ in range(len(wants) + 1)]
         for row in rows:
             by_want[row[0]].append(row)
-        now = self._seen(by_want[0][0])
-        found: list[Found] = []
-        for (number, lane, room), ours in zip(wants, by_want[1:], strict=True):
+        for ours in by_want:
             ours.sort(key=_number)
-            step = lane.took(now, [row[1] for row in ours], room)
-            found += [Found(number, row[1], row[2], row[3], step) for row in ours]
-        return found
+        ((head,), *others) = by_want
+        return Answer(self._seen(head), bool(head[2]), others)
 
     def _seen(self, row: Any) -> Seen:
-        seen = Seen(Snapshot.parse(row[3].decode()), self._drawn)
-        self._drawn = row[1]
+        seen = Seen(Snapshot.parse(row[3].decode()), self.drawn)
+        self.drawn = row[1]
         return seen
 
 

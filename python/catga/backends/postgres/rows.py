@@ -1,16 +1,16 @@
 """The queue's rows in PostgreSQL, as instances compete for them: a log per part, read by the difference of snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from catga.backends.postgres.books import URGENT, lane_of
 from catga.backends.postgres.failures import LOST
 from catga.backends.postgres.lanes import Found, LaneReader
-from catga.backends.postgres.reading import BEGINNING, Lane, Place, Seen, before
-from catga.clock import Bell
-from catga.ports.messages import Lease
+from catga.backends.postgres.lanes import Want as LaneWant
+from catga.backends.postgres.reading import BEGINNING, Lane, Place, before
+from catga.ports.messages import PARTS, Lease
 from catga.ports.store import Store
-from catga.queues import Row
+from catga.queues import Row, Want
 
 if TYPE_CHECKING:
     from catga.backends.postgres.store import PostgresStore
@@ -21,9 +21,14 @@ class Part:
 
     __slots__ = ("ordered", "urgent")
 
-    def __init__(self, ordered: Place, urgent: Place) -> None:
-        self.ordered: Lane = Lane(ordered)
-        self.urgent: Lane = Lane(urgent)
+    def __init__(self, text: str) -> None:
+        ordered, _, urgent = text.partition("/")
+        self.ordered: Lane = Lane(Place.parse(ordered) if ordered else BEGINNING)
+        self.urgent: Lane = Lane(Place.parse(urgent) if urgent else BEGINNING)
+
+    def lane(self, urgent: bool) -> Lane:
+        """One of them."""
+        return self.urgent if urgent else self.ordered
 
 
 class PostgresRows:
@@ -35,10 +40,11 @@ class PostgresRows:
         self._leases = leases
         self._scope = channel
         self._channel = store.names.number(channel)
-        self._reader = LaneReader(store.options.schema)
+        urgent = lane_of(self._channel, URGENT)
+        self._reader = LaneReader(store.options.schema, (urgent, urgent + PARTS - 1))
         self._parts: dict[int, Part] = {}
-        self._bell: Bell = store.bell
-        self._version = 0
+        self._any_urgent = False
+        """Something is in the lanes of urgent messages: until then they are not asked for."""
         self._rest = 0.0
 
     def version(self) -> int:
@@ -51,45 +57,48 @@ class PostgresRows:
         until = clock.monotonic() + seconds
         while self._store.version == version and (left := until - clock.monotonic()) > 0:
             self._rest = min(options.idle, max(options.poll, self._rest * 1.5))
-            if await self._bell.wait(min(left, self._rest)) or await self._news():
+            if await self._store.bell.wait(min(left, self._rest)) or await self._news():
                 return
 
     def wake(self) -> None:
         """Ends every wait in this process."""
-        self._bell.ring()
+        self._store.bell.ring()
 
     async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
         """Where the last holder said that it had ended."""
         positions = await self._leases.positions(self._scope, [lease.part for lease in leases])
         for lease in leases:
-            text = positions.get(lease.part)
-            ordered, urgent = text.split("/") if text else ("", "")
-            self._parts[lease.part] = Part(
-                Place.parse(ordered) if ordered else BEGINNING, Place.parse(urgent) if urgent else BEGINNING
-            )
+            self._parts[lease.part] = Part(positions.get(lease.part, ""))
         async with self._store.looking() as connection:
-            # Twice: the number that was drawn belongs to what is seen next.
             await self._reader.glance(connection)
-            now = await self._reader.glance(connection)
-            drawn = (await self._reader.glance(connection)).drawn
-        return [max(now.drawn, drawn)] * len(leases)
+        return [self._reader.drawn] * len(leases)
 
-    async def read(self, wants: Sequence[tuple[int, int]], most: int) -> Sequence[Row]:
+    async def read(
+        self, wants: Sequence[Want], most: int, known: Collection[int]
+    ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
         """One question for all parts."""
         left = most
-        asked: list[tuple[int, Lane, int]] = []
-        for part, room in wants:
+        asked: list[tuple[int, bool, LaneWant]] = []
+        for part, urgent, room in wants:
+            if urgent and not self._any_urgent:
+                continue
             if left <= 0:
                 break
-            asked.append((lane_of(self._channel, part), self._parts[part].ordered, min(room, left)))
+            number = lane_of(self._channel, part + URGENT * urgent)
+            asked.append((part, urgent, LaneWant(number, self._parts[part].lane(urgent), min(room, left))))
             left -= room
-        return await self._ask(asked)
-
-    async def urgent(self, parts: Sequence[int], known: int, most: int) -> Sequence[Row]:
-        """See the port; what is known does not come again."""
-        room = max(1, most // max(1, len(parts)))
-        asked = [(lane_of(self._channel, part + URGENT), self._parts[part].urgent, room) for part in parts[:most]]
-        return await self._ask(asked)
+        lanes = [want for _, _, want in asked]
+        async with self._store.looking() as connection:
+            answer = await self._reader.ask(connection, lanes)
+        # From here to the return nothing is awaited: a position must not pass rows that nobody holds yet.
+        found, through = answer.take(lanes)
+        ended = [(part, urgent) for (part, urgent, _), over in zip(asked, through, strict=True) if over]
+        if not answer.watched:
+            ended += [(part, True) for part, urgent, _ in wants if urgent]
+        self._any_urgent = answer.watched
+        if found:
+            self._rest = 0.0
+        return [self._row(row) for row in found], ended
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
         """Nothing is removed: the position says what has ended."""
@@ -99,27 +108,19 @@ class PostgresRows:
         """See the port."""
         lanes = self._parts[part]
         places = [
-            lane.place if row is None else before(row[4], row[1])
+            lane.place if row is None else before(row[5], row[2])
             for lane, row in ((lanes.ordered, ordered), (lanes.urgent, urgent))
         ]
         return "/".join(place.text for place in places)
 
-    async def _ask(self, asked: Sequence[tuple[int, Lane, int]]) -> list[Row]:
-        if not asked:
-            return []
-        async with self._store.looking() as connection:
-            found = await self._reader.read(connection, asked)
-        if found:
-            self._rest = 0.0
-        return [self._row(row) for row in found]
-
     def _row(self, found: Found) -> Row:
-        return found.lane % URGENT, found.number, found.number, found.frame, found.step
+        urgent, part = divmod(found.lane - lane_of(self._channel, 0), URGENT)
+        return part, bool(urgent), found.number, found.number, found.frame, found.step
 
     async def _news(self) -> bool:
         try:
             async with self._store.looking() as connection:
-                now: Seen = await self._reader.glance(connection)
+                now = await self._reader.glance(connection)
         except LOST:
             return True
         return any(lane.may_have_more(now) for part in self._parts.values() for lane in (part.ordered, part.urgent))

@@ -2,12 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.bookkeeping import find_marks
 from catga.backends.sqlite.database import Database, to_its_end
-from catga.backends.sqlite.exclusive import still_ours, within
+from catga.backends.sqlite.exclusive import still_ours
 from catga.backends.sqlite.failures import question_error, statement_error, store_error
 from catga.backends.sqlite.lists import delete_rows
 from catga.backends.sqlite.names import MARKS_OF, is_channel
@@ -18,9 +18,11 @@ from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, OutcomeUnknown, StoreError
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
+from catga.sql.apart import Apart
 from catga.sql.dialect import Dialect
+from catga.sql.hold import within
 from catga.sql.leases import Leases
-from catga.sql.names import Names, UnknownName
+from catga.sql.names import Names, UnknownName, names_of
 from catga.sql.parked import ParkedRows
 from catga.sql.procedures import Ask, Procedure, Rows, run
 from catga.transaction import Connection, Row
@@ -50,7 +52,7 @@ class SqliteStore:
         self._parked = ParkedRows(DIALECT, self._text)
         self._life = asyncio.Lock()
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._apart = Apart()
         self._users = 0
 
     async def open(self) -> None:
@@ -76,8 +78,7 @@ class SqliteStore:
             self._users = max(0, self._users - 1)
             if self._users > 0 or self.database.leave_to_parent():
                 return
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+            await self._apart.all_ended()
             await asyncio.to_thread(self.database.close)
 
     def queue(self) -> "SqliteTransport":
@@ -101,11 +102,11 @@ class SqliteStore:
     async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         """See the port. A statement that fails undoes its unit alone; SQL that ends the shared transaction, or a
         constraint deferred to its end, makes each unit run in one of its own, so that no neighbour is blamed."""
-        return await self._apart(self._commit(units))
+        return await self._apart.finish(self._commit(units))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs writing work of our own in a transaction of its own."""
-        return await self._apart(self._write(work))
+        return await self._apart.finish(self._write(work))
 
     async def exclusive(
         self, work: Callable[[Connection], Any], unit_of: Callable[[Any], Unit]
@@ -113,15 +114,7 @@ class SqliteStore:
         """Awaits `work` with the driver's own connection while holding the write lock, then commits what it wrote
         together with the unit made from its result."""
         committing = asyncio.Event()
-        task = self._begun(self._exclusive(work, unit_of, committing))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not committing.is_set():
-                # The handler ends before its caller does: nothing of it goes on unseen.
-                task.cancel()
-                await asyncio.wait([task])
-            raise
+        return await self._apart.unless_cancelled(self._exclusive(work, unit_of, committing), committing)
 
     async def fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         """Committed rows, read on a connection that cannot write."""
@@ -273,21 +266,6 @@ class SqliteStore:
     async def _tell(self, procedure: Procedure[T]) -> T:
         return await self.write(lambda connection: run(procedure, _asking(connection)))
 
-    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
-        # A task of its own: a cancelled caller must not leave a transaction open or its outcome unheard.
-        return await asyncio.shield(self._begun(work))
-
-    def _begun(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # heard, also where its caller was cancelled
-
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         async with self._turn:
             try:
@@ -388,7 +366,7 @@ class SqliteStore:
                     still_ours(self.database.writer)
                 committing.set()
                 unit = unit_of(result)
-                if unknown := self.names.unknown(_names_of([unit])):
+                if unknown := self.names.unknown(names_of([unit])):
                     asking = _asking(self.database.writer)
                     run(self.names.learn(unknown), asking)
                     run(self.names.load(), asking)
@@ -409,7 +387,7 @@ class SqliteStore:
         return result, unit, outcome
 
     async def _learn(self, units: Sequence[Unit]) -> None:
-        if not (unknown := self.names.unknown(_names_of(units))):
+        if not (unknown := self.names.unknown(names_of(units))):
             return
         await self.database.begin()
         try:
@@ -423,16 +401,3 @@ class SqliteStore:
 
 def _asking(connection: sqlite3.Connection) -> Callable[[Ask], Rows]:
     return lambda ask: connection.execute(ask.sql, ask.args).fetchall()
-
-
-def _names_of(units: Sequence[Unit]) -> Iterable[str]:
-    for unit in units:
-        for mark in unit.marks:
-            yield mark.handler
-        for message in unit.publish:
-            yield message.channel
-        for parked in unit.park:
-            yield parked.handler
-            yield parked.channel
-        for handler, _ in unit.unpark:
-            yield handler
