@@ -104,8 +104,8 @@ class ByNumber(MemoryStore):
 
     last = 0
 
-    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
-        rows = sorted(self.data.unsent(lease.part).after(0), key=lambda row: row.number)
+    async def outbox(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
+        rows = sorted(self.data.unsent(leases[0].part).after(0), key=lambda row: row.number)
         found = [row for row in rows if row.number > self.last][:most]
         self.last = max([self.last, *(row.number for row in found)])
         return [row.message for row in found]
@@ -122,10 +122,10 @@ def test_a_reader_by_number_loses_rows_and_is_found_out() -> None:
             late = asyncio.ensure_future(slow.commit([Unit(publish=[outgoing(1)])]))
             await holding.reached()
             await quick.commit([Unit(publish=[outgoing(2)])])
-            seen = [int(row.frame) for row in await quick.outbox(lease, 10)]
+            seen = [int(row.frame) for row in await quick.outbox([lease], 10)]
             holding.release()
             await late
-        seen += [int(row.frame) for row in await quick.outbox(lease, 10)]
+        seen += [int(row.frame) for row in await quick.outbox([lease], 10)]
         assert await quick.pending() == 2
         await quick.close()
         await slow.close()

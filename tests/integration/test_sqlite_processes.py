@@ -126,8 +126,7 @@ def test_what_is_raced_for_is_had_once(tmp_path: Path, synchronous: str) -> None
     async def after() -> tuple[list[Any], list[Any], int]:
         async with opened(path) as store:
             rows = await store.fetch("select id, name from things order by id", ())
-            lease = (await store.claim("relay", "a", 2, 10.0)).leases
-            sent = [row for part in lease for row in await store.outbox(part, 10_000)]
+            sent = await store.outbox((await store.claim("relay", "a", 2, 10.0)).leases, 10_000)
             return list(rows), [int(row.frame) for row in sent], await store.pending()
 
     asyncio.run(before())

@@ -53,9 +53,9 @@ class Faulty(MemoryStore):
         self._fail("due")
         return await super().due(channel, parts, now_ms, most)
 
-    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
+    async def outbox(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
         self._fail("outbox")
-        return await super().outbox(lease, most)
+        return await super().outbox(leases, most)
 
     async def alone(self, lease: Lease, token: int) -> int:
         self._fail("alone")

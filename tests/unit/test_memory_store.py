@@ -103,7 +103,7 @@ def test_it_is_full_at_its_capacity_and_goes_on_when_there_is_room() -> None:
         # What takes the place of something is no growth, or a full store could not be worked off.
         await committed(store, Unit(unpark=[(HANDLER, id_of(1))], publish=[message(3)]))
         lease = (await store.claim(CHANNEL, "a", 1, 10.0)).leases[0]
-        assert await store.sent(lease, [id_of(1), id_of(2)])
+        assert not await store.sent([lease], [message(1), message(2)])
         await committed(store, Unit(publish=[message(4)]))
         await store.close()
 

@@ -31,6 +31,7 @@ class Relay:
         self._leases: Sequence[Lease] = ()
         self._bell = Bell(clock)
         self._renewed = float("-inf")
+        self._first = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -54,9 +55,8 @@ class Relay:
             try:
                 if self._clock.monotonic() - self._renewed > TTL / 3:
                     await self._renew()
-                for lease in self._leases:
-                    if lease.valid_until > self._clock.monotonic():
-                        busy |= await self._publish(lease)
+                now = self._clock.monotonic()
+                busy = await self._publish([lease for lease in self._leases if lease.valid_until > now])
             except (StoreError, OSError) as error:
                 log.warning("the relay cannot go on now: %s", error)
                 await self._bell.wait(0.5)
@@ -72,14 +72,19 @@ class Relay:
             await self._store.release(SCOPE, self._owner, spare)
         self._leases = [lease for lease in share.leases if lease not in spare]
 
-    async def _publish(self, lease: Lease) -> bool:
-        rows = await self._store.outbox(lease, MOST)
+    async def _publish(self, leases: Sequence[Lease]) -> bool:
+        # Another part is the first every time: one that is always full must not starve the others.
+        self._first += 1
+        begin = self._first % max(1, len(leases))
+        rows = await self._store.outbox([*leases[begin:], *leases[:begin]], MOST)
         if not rows:
             return False
         sent = await self._transport.publish(rows)
-        accepted = [row.id for row, outcome in zip(rows, sent, strict=True) if outcome is Sent.ACCEPTED]
-        if accepted and not await self._store.sent(lease, accepted):
-            self._renewed = float("-inf")
+        accepted = [row for row, outcome in zip(rows, sent, strict=True) if outcome is Sent.ACCEPTED]
+        if accepted:
+            parts = {row.part for row in accepted}
+            if await self._store.sent([lease for lease in leases if lease.part in parts], accepted):
+                self._renewed = float("-inf")
         self._report(rows, sent)
         return len(accepted) == MOST
 

@@ -189,8 +189,8 @@ class Store(Protocol):
         """One mark with its stored reply."""
         ...
 
-    async def forget(self, before_day: int) -> int:
-        """Drops marks older than the dedupe window; how many."""
+    async def forget(self, before_day: int) -> None:
+        """Drops marks older than the dedupe window."""
         ...
 
     # Leases
@@ -220,12 +220,13 @@ class Store(Protocol):
         ...
 
     # Outbox
-    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
-        """Committed rows of the part that are not sent yet, in the same order at every call."""
+    async def outbox(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
+        """Up to `most` committed rows of these parts that are not sent yet: of the first part all, then of the next; a part's
+        in the same order at every call."""
         ...
 
-    async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
-        """Removes them; False where the lease was superseded."""
+    async def sent(self, leases: Sequence[Lease], rows: Sequence[Outgoing]) -> Collection[int]:
+        """Removes what `outbox` gave; the parts whose lease was superseded, of which nothing is removed."""
         ...
 
     # Parked

@@ -160,10 +160,10 @@ class Data:
                 )
             self.parked.rename(old, new)
 
-    def forget(self, before_day: int) -> int:
+    def forget(self, before_day: int) -> None:
         """Drops the marks of days before this one."""
-        old = [place for place in self._marks if place[0] < before_day]
-        return sum(len(self._marks.pop(place)) for place in old)
+        for place in [place for place in self._marks if place[0] < before_day]:
+            del self._marks[place]
 
     def unsent(self, part: int) -> Line:
         """The outbox of one part."""

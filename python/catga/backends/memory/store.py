@@ -1,7 +1,7 @@
 """`MemoryStore`: the store port in this process's memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.memory.data import Data, shared
@@ -107,9 +107,9 @@ class MemoryStore:
         """See the port."""
         return self._data().mark(day, handler, id)
 
-    async def forget(self, before_day: int) -> int:
+    async def forget(self, before_day: int) -> None:
         """See the port."""
-        return self._data().forget(before_day)
+        self._data().forget(before_day)
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -139,17 +139,21 @@ class MemoryStore:
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
-    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
+    async def outbox(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
         """In the order in which they became visible: the order of their numbers would lose rows."""
-        return [row.message for row in self._data().unsent(lease.part).first(most)]
+        data = self._data()
+        found: list[Outgoing] = []
+        for lease in leases:
+            found += [row.message for row in data.unsent(lease.part).first(most - len(found))]
+        return found
 
-    async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
+    async def sent(self, leases: Sequence[Lease], rows: Sequence[Outgoing]) -> Collection[int]:
         """See the port."""
         data = self._data()
-        if not data.leases.holds(lease):
-            return False
-        data.sent(lease.part, ids)
-        return True
+        held = {lease.part for lease in leases if data.leases.holds(lease)}
+        for part in held:
+            data.sent(part, [row.id for row in rows if row.part == part])
+        return {lease.part for lease in leases} - held
 
     # -- parked -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What a commit writes beside what its handlers asked for: marks, published messages, parked rows."""
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,24 @@ def lane_of(channel: int, part: int) -> int:
 def outbox_lane(part: int) -> int:
     """Where a part of the outbox stands."""
     return -1 - part
+
+
+_HEAD = struct.Struct(">16sbqi")
+
+
+def packed(message: Outgoing) -> bytes:
+    """A row of the outbox: what its relay must know stands before the frame."""
+    key = message.key
+    head = _HEAD.pack(message.id, message.priority, message.due_ms, -1 if key is None else len(key))
+    return head + (key or b"") + message.frame
+
+
+def unpacked(row: bytes, channel: str, part: int) -> Outgoing:
+    """What `packed` made."""
+    id, priority, due_ms, length = _HEAD.unpack_from(row)
+    end = _HEAD.size + max(0, length)
+    key = None if length < 0 else row[_HEAD.size : end]
+    return Outgoing(id, channel, part, key, priority, due_ms, row[end:])
 
 
 class Taken(Exception):
@@ -71,7 +90,10 @@ class Books:
         channel = self._numbers[message.channel]
         if not self._colocated:
             lanes.append(outbox_lane(message.part))
-        elif rank_of(message) == NORMAL:
+            channels.append(channel)
+            frames.append(packed(message))
+            return
+        if rank_of(message) == NORMAL:
             lanes.append(lane_of(channel, message.part))
         else:
             lanes.append(lane_of(channel, message.part + URGENT))

@@ -1,13 +1,13 @@
-"""One database as this process uses it: a connection that commits, one that looks, and a pool for the rest."""
+"""One database as this process uses it: a connection that commits, two that look, and a pool for the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
-from catga.backends.postgres.failures import LOST, store_error
+from catga.backends.postgres.failures import LOST, store_error, unavailable
 from catga.backends.postgres.options import PostgresOptions
 from catga.errors import AppClosed
 from catga.sql.procedures import Ask, Procedure, Rows, arun
@@ -18,6 +18,8 @@ Connection: TypeAlias = Any
 
 INSIDE = "select set_config('catga.inside', 'yes', true)"
 """From here to the end of the transaction our own tables may be written."""
+RELAXED = "set local synchronous_commit = off"
+"""For what may be lost with the server: it is only done again."""
 
 
 class Line:
@@ -29,12 +31,12 @@ class Line:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Connection]:
+    async def use(self) -> AsyncGenerator[Connection]:
         """Waits for its turn; closes a connection that was left in the middle of something."""
         async with self._turn:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await self._connect()
             connection = self._connection
+            if connection is None or connection.is_closed():
+                connection = self._connection = await self._connect()
             try:
                 yield connection
             except BaseException as error:
@@ -55,82 +57,90 @@ class Database:
 
     def __init__(self, options: PostgresOptions) -> None:
         self.options = options
-        self.where = options.identity
-        self.writer: Line = Line(self._connect)
-        self.looker: Line = Line(self._connect)
-        self._pool: Any = None
+        self.where: str = options.identity
+        self._pools: tuple[Any, ...] = ()
 
     async def open(self) -> None:
         """Connects."""
-        self.writer, self.looker = Line(self._connect), Line(self._connect)
-        try:
-            self._pool = await asyncpg.create_pool(
-                self.options.dsn,
-                min_size=1,
-                max_size=self.options.pool,
-                command_timeout=self.options.timeout,
-                timeout=self.options.timeout,
-                server_settings=SETTINGS,
-            )
-        except Exception as error:
-            raise self.error(error) from error
+        self.writer: Line = Line(self._connect)
+        self.looker: Line = Line(self._connect)
+        self._asker = Line(self._connect)
+        # They connect when they are used first.
+        for settings in ({}, {"default_transaction_read_only": "on"}):
+            pool = asyncpg.create_pool(max_size=self.options.pool, min_size=0, **self._how(settings))
+            self._pools = (*self._pools, await pool)
 
     async def close(self) -> None:
         """Ends what was opened."""
-        pool, self._pool = self._pool, None
-        await self.writer.close()
-        await self.looker.close()
-        if pool is not None:
+        pools, self._pools = self._pools, ()
+        if not pools:
+            return
+        for line in (self.writer, self.looker, self._asker):
+            await line.close()
+        for pool in pools:
             try:
                 await asyncio.wait_for(pool.close(), 10)
             except TimeoutError:
                 pool.terminate()
 
-    def error(self, error: BaseException) -> BaseException:
-        """As one of ours, where it is the store's."""
+    def error(self, error: Exception) -> Exception:
+        """As one of ours, where it is the store's. Our own statements are right: what the driver says is of the line."""
+        if isinstance(error, asyncpg.InterfaceError):
+            return unavailable(error, self.where)
         return store_error(error, self.where) or error
 
     def check(self) -> None:
         """That it is open."""
-        if self._pool is None:
+        if not self._pools:
             raise AppClosed("the store is not open", where=self.where, fix="await store.open() first")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """One of the pool."""
+    async def lent(self, *, writing: bool) -> AsyncGenerator[Connection]:
+        """A connection of the pool, for what handlers do; it comes back as it was."""
         self.check()
-        async with self._pool.acquire() as connection:
+        async with self._pools[0 if writing else 1].acquire() as connection:
             yield connection
 
     async def ask(self, procedure: Procedure[T]) -> T:
         """Runs a procedure that only reads."""
         self.check()
         try:
-            async with self.looker.use() as connection:
+            async with self._asker.use() as connection:
                 return await arun(procedure, asking(connection))
         except Exception as error:
             raise self.error(error) from error
 
-    async def tell(self, procedure: Procedure[T]) -> T:
-        """Runs a procedure in a transaction of its own."""
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        """A question of our own."""
         self.check()
         try:
-            async with self.connection() as connection, connection.transaction():
+            async with self._asker.use() as connection:
+                return await connection.fetch(sql, *args)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise self.error(error) from error
+
+    async def tell(self, procedure: Procedure[T], relaxed: bool = False) -> T:
+        """Runs a procedure in a transaction of its own; with `relaxed` its commit does not wait for the disk."""
+        try:
+            async with self.lent(writing=True) as connection, connection.transaction():
                 await connection.execute(INSIDE)
+                if relaxed:
+                    await connection.execute(RELAXED)
                 return await arun(procedure, asking(connection))
         except Exception as error:
             raise self.error(error) from error
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
-            self.options.dsn,
-            command_timeout=self.options.timeout,
-            timeout=self.options.timeout,
-            server_settings=SETTINGS,
-        )
+        return await asyncpg.connect(**self._how({}))
 
-
-SETTINGS = {"application_name": "catga"}
+    def _how(self, settings: dict[str, str]) -> dict[str, Any]:
+        seconds = self.options.timeout
+        return {
+            "dsn": self.options.dsn,
+            "command_timeout": seconds,
+            "timeout": seconds,
+            "server_settings": {"application_name": "catga", **settings},
+        }
 
 
 def asking(connection: Connection) -> Callable[[Ask], Awaitable[Rows]]:

@@ -1,6 +1,6 @@
 """PostgreSQL's errors as ours: what happened to the server, or to one statement."""
 
-import asyncio
+from typing import Any
 
 import asyncpg
 
@@ -14,7 +14,7 @@ from catga.errors import (
     StoreUnavailable,
 )
 
-LOST = (OSError, EOFError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+LOST = (OSError, EOFError, TimeoutError, asyncpg.PostgresConnectionError)
 """The line, not the statement: nothing is known of what was under way."""
 
 STALE, DUPLICATE, OURS = "CT001", "CT002", "CT003"
@@ -72,16 +72,32 @@ def store_error(error: BaseException, where: str) -> CatgaError | None:
     if isinstance(error, CatgaError):
         return error
     if isinstance(error, LOST):
-        return StoreUnavailable(
-            "PostgreSQL does not answer",
-            where=where,
-            why=str(error) or type(error).__name__,
-            fix="check that it runs and can be reached; the work goes on when it answers again",
-        )
+        return unavailable(error, where)
     for kinds, kind, why, fix in _STORE:
         if isinstance(error, kinds):
             return kind(f"PostgreSQL cannot be used: {error}", where=where, why=why, fix=fix)
     return None
+
+
+def lost(connection: Any, error: Exception, where: str) -> CatgaError | None:
+    """What is wrong with the store, or with the line to it; None where only a handler's own statement was wrong."""
+    if isinstance(error, CatgaError):
+        return error if isinstance(error, (StoreUnavailable, StoreReadOnly, StoreFull)) else None
+    if connection.is_closed():
+        return store_error(error, where) or unavailable(error, where)
+    if isinstance(error, (asyncpg.InsufficientPrivilegeError, asyncpg.ProtocolViolationError)):
+        return None
+    return store_error(error, where)
+
+
+def unavailable(error: BaseException, where: str) -> StoreUnavailable:
+    """The line is lost."""
+    return StoreUnavailable(
+        "PostgreSQL does not answer",
+        where=where,
+        why=str(error) or type(error).__name__,
+        fix="check that it runs and can be reached; the work goes on when it answers again",
+    )
 
 
 def code_of(error: BaseException) -> str:

@@ -13,6 +13,7 @@ _FORBIDDEN = {
     "checkpoint",
     "cluster",
     "commit",
+    "copy",
     "deallocate",
     "discard",
     "end",
@@ -28,10 +29,30 @@ _FORBIDDEN = {
     "unlisten",
     "vacuum",
 }
+_BLOCKS = {"call", "do"}
+_DEFINING = {"alter", "comment", "create", "drop", "grant", "refresh", "revoke", "security"}
+"""Our tables have triggers against what writes to them; there is none against what changes them."""
 
 
-def check(sql: str) -> None:
-    """Raises `ForbiddenStatement`."""
+class Guard:
+    """Of one schema."""
+
+    def __init__(self, schema: str) -> None:
+        self._ours = re.compile(rf'(?<![a-z0-9_])"?{schema}"?(?![a-z0-9_])', re.IGNORECASE)
+
+    def check(self, sql: str) -> None:
+        """Raises `ForbiddenStatement`."""
+        word = _word(sql)
+        if word in _FORBIDDEN or (word in _DEFINING and self._ours.search(sql)):
+            raise refused(sql)
+
+    def check_question(self, sql: str) -> None:
+        """The same, for what runs outside a transaction, where a block could end its own."""
+        if _word(sql) in _BLOCKS:
+            raise refused(sql)
+        self.check(sql)
+
+
+def _word(sql: str) -> str:
     found = _WORD.match(sql)
-    if found is not None and found.group(1).lower() in _FORBIDDEN:
-        raise refused(sql)
+    return "" if found is None else found.group(1).lower()

@@ -78,14 +78,17 @@ class Answer(msgspec.Struct, frozen=True):
     watched: bool
     rows: Sequence[Sequence[Any]]
 
-    def take(self, wants: Sequence[Want]) -> tuple[list[Found], list[bool]]:
-        """Moves the lanes on; their rows, and for each want whether it has no more now."""
+    def take(self, wants: Sequence[Want], most: int) -> tuple[list[Found], list[bool]]:
+        """Moves the lanes on, until there are `most` rows; the rows, and for each want whether it has no more now."""
         found: list[Found] = []
         ended: list[bool] = []
         for want, rows in zip(wants, self.rows, strict=True):
-            step = want.lane.took(self.now, [row[1] for row in rows], want.room)
-            found += [Found(want.number, row[1], row[2], row[3], step) for row in rows]
-            ended.append(len(rows) < want.room)
+            taken = rows[: most - len(found)]
+            over = len(rows) < want.room and len(taken) == len(rows)
+            ended.append(over)
+            if taken or over:
+                step = want.lane.took(self.now, [row[1] for row in taken], over)
+                found += [Found(want.number, row[1], row[2], row[3], step) for row in taken]
         return found, ended
 
 

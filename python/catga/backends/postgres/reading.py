@@ -95,12 +95,17 @@ class Lane:
         before = place.seen.snapshot
         return now.snapshot.xmax > before.xmax or any(now.snapshot.sees(xid) for xid in before.open)
 
-    def took(self, now: Seen, numbers: list[int], room: int) -> Step:
-        """Rows of `numbers` were read, up to `room` of them; `now` is what the question saw, if it began a step. The step
-        that they belong to."""
+    @property
+    def within(self) -> bool:
+        """A step has begun and was not read to its end: where the rest of it is nothing, there may be more behind it."""
+        return self.place.until is not None
+
+    def took(self, now: Seen, numbers: list[int], over: bool) -> Step:
+        """Rows of `numbers` were read; `over` where there are no more in the step. `now` is what the question saw, if it
+        began one. The step that they belong to."""
         place = self.place
         until = now if place.until is None else place.until
-        if len(numbers) < room:
+        if over:
             self.place = Place(until)
         else:
             self.place = Place(place.seen, until, numbers[-1])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from catga.backends.postgres.books import URGENT, lane_of
 from catga.backends.postgres.failures import LOST
-from catga.backends.postgres.lanes import Found, LaneReader
+from catga.backends.postgres.lanes import Answer, Found, LaneReader
 from catga.backends.postgres.lanes import Want as LaneWant
 from catga.backends.postgres.reading import BEGINNING, Lane, Place, before
 from catga.ports.messages import PARTS, Lease
@@ -16,15 +16,28 @@ if TYPE_CHECKING:
     from catga.backends.postgres.store import PostgresStore
 
 
+OURS = "seen "
+"""Begins a position; other transports write other ones beside it."""
+
+
+GREED = 4
+"""So many times as many rows are asked for as are wanted, shared between lanes: most have nothing."""
+
+
+def parsed(position: str) -> tuple[Place, Place]:
+    """The places of both lanes of a part."""
+    ordered, urgent = position.removeprefix(OURS).split("/")
+    return Place.parse(ordered), Place.parse(urgent)
+
+
 class Part:
     """Both lanes of one claim. A question that is under way when the part is claimed anew moves the old ones."""
 
     __slots__ = ("ordered", "urgent")
 
-    def __init__(self, text: str) -> None:
-        ordered, _, urgent = text.partition("/")
-        self.ordered: Lane = Lane(Place.parse(ordered) if ordered else BEGINNING)
-        self.urgent: Lane = Lane(Place.parse(urgent) if urgent else BEGINNING)
+    def __init__(self, ordered: Place, urgent: Place) -> None:
+        self.ordered: Lane = Lane(ordered)
+        self.urgent: Lane = Lane(urgent)
 
     def lane(self, urgent: bool) -> Lane:
         """One of them."""
@@ -68,7 +81,8 @@ class PostgresRows:
         """Where the last holder said that it had ended."""
         positions = await self._leases.positions(self._scope, [lease.part for lease in leases])
         for lease in leases:
-            self._parts[lease.part] = Part(positions.get(lease.part, ""))
+            text = positions.get(lease.part)
+            self._parts[lease.part] = Part(BEGINNING, BEGINNING) if text is None else Part(*parsed(text))
         async with self._store.looking() as connection:
             await self._reader.glance(connection)
         return [self._reader.drawn] * len(leases)
@@ -77,32 +91,32 @@ class PostgresRows:
         self, wants: Sequence[Want], most: int, known: Collection[int]
     ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
         """One question for all parts."""
-        left = most
-        asked: list[tuple[int, bool, LaneWant]] = []
-        for part, urgent, room in wants:
-            if urgent and not self._any_urgent:
-                continue
-            if left <= 0:
-                break
-            number = lane_of(self._channel, part + URGENT * urgent)
-            asked.append((part, urgent, LaneWant(number, self._parts[part].lane(urgent), min(room, left))))
-            left -= room
-        lanes = [want for _, _, want in asked]
-        async with self._store.looking() as connection:
-            answer = await self._reader.ask(connection, lanes)
+        while True:
+            found, ended, over = await self._look(wants, most)
+            if found or over:
+                return found, ended
+
+    async def _look(self, wants: Sequence[Want], most: int) -> tuple[list[Row], list[tuple[int, bool]], bool]:
+        asked, lanes, answer = await self._ask(wants, most)
+        if answer.watched and not self._any_urgent:
+            # The first urgent ones: they go before what was just read, which is read again.
+            self._any_urgent = True
+            asked, lanes, answer = await self._ask(wants, most)
         # From here to the return nothing is awaited: a position must not pass rows that nobody holds yet.
-        found, through = answer.take(lanes)
+        self._any_urgent = answer.watched
+        over = not any(want.lane.within for want in lanes)
+        found, through = answer.take(lanes, most)
+        if found:
+            self._rest = 0.0
         ended = [(part, urgent) for (part, urgent, _), over in zip(asked, through, strict=True) if over]
         if not answer.watched:
             ended += [(part, True) for part, urgent, _ in wants if urgent]
-        self._any_urgent = answer.watched
-        if found:
-            self._rest = 0.0
-        return [self._row(row) for row in found], ended
+        return [self._row(row) for row in found], ended, over
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
-        """Nothing is removed: the position says what has ended."""
-        return [True] * len(items)
+        """Nothing is removed: the position says what has ended, and is kept only under a lease that still stands."""
+        now = self._store.clock.monotonic()
+        return [lease.valid_until > now for _, lease in items]
 
     def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
         """See the port."""
@@ -111,7 +125,18 @@ class PostgresRows:
             lane.place if row is None else before(row[5], row[2])
             for lane, row in ((lanes.ordered, ordered), (lanes.urgent, urgent))
         ]
-        return "/".join(place.text for place in places)
+        return OURS + "/".join(place.text for place in places)
+
+    async def _ask(self, wants: Sequence[Want], most: int) -> tuple[Sequence[Want], Sequence[LaneWant], Answer]:
+        asked = [want for want in wants if self._any_urgent or not want[1]]
+        # What is not taken of an answer has to be asked for again.
+        share = max(1, GREED * most // max(1, len(asked)))
+        lanes: list[LaneWant] = []
+        for part, urgent, room in asked:
+            number = lane_of(self._channel, part + URGENT * urgent)
+            lanes.append(LaneWant(number, self._parts[part].lane(urgent), min(room, share, most)))
+        async with self._store.looking() as connection:
+            return asked, lanes, await self._reader.ask(connection, lanes)
 
     def _row(self, found: Found) -> Row:
         urgent, part = divmod(found.lane - lane_of(self._channel, 0), URGENT)

@@ -1,5 +1,9 @@
 """The tables, and how an older schema becomes a newer one."""
 
+from typing import Any
+
+from catga.errors import SchemaMismatch
+
 VERSION = 1
 SPAN_MS = 3_600_000
 """Messages of one hour share a partition: it is dropped whole when all of them have ended."""
@@ -15,7 +19,7 @@ select setval('{s}.seq', 1);  -- so that every row's number is above the last va
 create table {s}.messages (
     xid xid8 not null default pg_current_xact_id(),
     seq bigint not null default nextval('{s}.seq'),
-    span int not null default (extract(epoch from clock_timestamp()) * 1000 / {span})::int,
+    span int not null default floor(extract(epoch from clock_timestamp()) * 1000 / {span})::int,
     lane int not null,
     channel int not null,
     frame bytea not null,
@@ -45,6 +49,8 @@ create table {s}.leases (
     primary key (scope, part)
 ) with (fillfactor = 50);
 create table {s}.members (scope text not null, owner text not null, expires_ms bigint not null, primary key (scope, owner));
+
+create table {s}.outbox (part int primary key, position text not null);  -- how far it has been sent
 
 create table {s}.meta (version int not null);
 insert into {s}.meta values ({version});
@@ -98,14 +104,40 @@ begin
 end $body$;
 """
 
-GUARDED = ("names", "messages", "marks", "parked", "leases", "members", "meta")
+GUARDED = ("names", "messages", "messages_rest", "marks", "marks_rest", "parked", "leases", "members", "outbox", "meta")
+
+
+def guard(schema: str, table: str) -> str:
+    """Refuses what others write into a table."""
+    return f"create trigger guard before insert or update or delete or truncate on {schema}.{table} for each statement execute function {schema}.guard();\n"
 
 
 def statements(schema: str) -> str:
     """All of them."""
     text = TABLES.format(s=schema, version=VERSION, span=SPAN_MS)
-    guards = "".join(
-        f"create trigger guard before insert or update or delete or truncate on {schema}.{table} for each statement execute function {schema}.guard();\n"
-        for table in GUARDED
-    )
-    return text + guards
+    return text + "".join(guard(schema, table) for table in GUARDED)
+
+
+async def migrate(connection: Any, schema: str, where: str) -> None:
+    """Brings the database to this release's schema; refuses one from a newer release. Processes that start together wait
+    for each other."""
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"catga schema {schema}")
+        found = await version(connection, schema)
+        if found == 0:
+            await connection.execute(f"create schema if not exists {schema};\n{statements(schema)}")
+        elif found > VERSION:
+            raise SchemaMismatch(
+                f"the schema {schema} has version {found}, this release knows {VERSION}",
+                where=where,
+                why="a newer release has used this database",
+                fix="update catga in this process, or use another schema (?schema=)",
+            )
+
+
+async def version(connection: Any, schema: str) -> int:
+    """What the database says; 0 where nothing is there yet."""
+    if await connection.fetchval("select to_regclass($1)", f"{schema}.meta") is None:
+        return 0
+    found = await connection.fetchval(f"select max(version) from {schema}.meta")
+    return int(found or 0)

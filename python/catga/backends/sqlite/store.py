@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catga.backends.sqlite.bookkeeping import find_marks
@@ -145,11 +145,9 @@ class SqliteStore:
         )
         return Mark(day, handler, id, MarkState(rows[0][0]), rows[0][1]) if rows else None
 
-    async def forget(self, before_day: int) -> int:
+    async def forget(self, before_day: int) -> None:
         """Drops the marks of days before this one."""
-        return await self.write(
-            lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)).rowcount
-        )
+        await self.write(lambda connection: connection.execute("delete from catga_marks where day < ?", (before_day,)))
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -186,22 +184,30 @@ class SqliteStore:
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
-    async def outbox(self, lease: Lease, most: int) -> Sequence[Outgoing]:
+    async def outbox(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
         """In the order of their commits: SQLite has one writer, and numbers are given inside its transaction."""
-        rows = await self.fetch(
-            "select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?",
-            (lease.part, most),
-        )
-        return [Outgoing(*row) for row in rows]
 
-    async def sent(self, lease: Lease, ids: Sequence[bytes]) -> bool:
+        def read(connection: sqlite3.Connection) -> list[Outgoing]:
+            found: list[Outgoing] = []
+            for lease in leases:
+                if len(found) < most:
+                    found += [Outgoing(*row) for row in connection.execute(_UNSENT, (lease.part, most - len(found)))]
+            return found
+
+        return await self.database.read(read)
+
+    async def sent(self, leases: Sequence[Lease], rows: Sequence[Outgoing]) -> Collection[int]:
         """See the port."""
 
-        def drop(connection: sqlite3.Connection) -> bool:
-            if not run(self._leases.holds(lease), _asking(connection)):
-                return False
-            delete_rows(connection, f"delete from catga_outbox where part = {lease.part:d} and id in", ids)
-            return True
+        def drop(connection: sqlite3.Connection) -> set[int]:
+            lost: set[int] = set()
+            for lease in leases:
+                if run(self._leases.holds(lease), _asking(connection)):
+                    ids = [row.id for row in rows if row.part == lease.part]
+                    delete_rows(connection, f"delete from catga_outbox where part = {lease.part:d} and id in", ids)
+                else:
+                    lost.add(lease.part)
+            return lost
 
         return await self.write(drop)
 
@@ -397,6 +403,9 @@ class SqliteStore:
             raise
         await self.database.commit()
         self._ask(self.names.load())
+
+
+_UNSENT = "select id, channel, part, key, priority, due_ms, frame from catga_outbox where part = ? order by seq limit ?"
 
 
 def _asking(connection: sqlite3.Connection) -> Callable[[Ask], Rows]:

@@ -74,6 +74,10 @@ class Conformance:
     lease_ttl: float = 10.0
     """Seconds; a suite whose clock really waits makes it short."""
 
+    log: bool = False
+    """Rows of the queue stay when they have ended, and a position says how far they have: what ended behind one that has not
+    comes again."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, value in list(vars(cls).items()):

@@ -93,6 +93,8 @@ def keyed(number: int, part: int = 0, **more: Any) -> Outgoing:
 class CrewConformance(Conformance):
     """What suites of transports share."""
 
+    ranked = True
+    """Of urgent messages, those that are more so come first; elsewhere they come in their order, before all others."""
     window = 128
     """Deliveries of one part that may be out at once."""
 

@@ -141,11 +141,11 @@ class InboxConformance(Conformance):
         await store.declare([HANDLER])
         assert await marked(store, 1, 2, 3) == []
 
-    async def test_forget_drops_older_days_and_counts_them(self, stores: Stores) -> None:
+    async def test_forget_drops_older_days(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, *(Unit(marks=[Mark(day, HANDLER, id_of(day))]) for day in range(10)))
-        assert await store.forget(7) == 7
-        assert await store.forget(7) == 0
+        for _ in range(2):
+            await store.forget(7)
         assert [day for day in range(10) if await store.mark(day, HANDLER, id_of(day))] == [7, 8, 9]
         assert fates(await store.commit([Unit(marks=[Mark(9, HANDLER, id_of(9))])])) == [Commit.DUPLICATE]
 

@@ -250,7 +250,7 @@ async def refuses(store: Store) -> None:
         store.claim(CHANNEL, "a", 16, 10.0),
         store.pending(),
         store.due(CHANNEL, [0], 1, 1),
-        store.outbox(Lease(CHANNEL, 0, 1, 0.0), 1),
+        store.outbox([Lease(CHANNEL, 0, 1, 0.0)], 1),
         store.forget(1),
     ):
         with pytest.raises(CatgaError):

@@ -136,7 +136,7 @@ class TransportConformance(CrashConformance):
         await transport.publish([message(n) for n in range(40)])
         await transport.publish([message(40, priority=3), message(41, priority=0), message(42, priority=0)])
         found = numbers(await crew.drain(consumer, most=200))
-        assert found[:3] == [41, 42, 40]
+        assert found[:3] == ([41, 42, 40] if self.ranked else [40, 41, 42])
         assert sorted(found) == list(range(43))
         assert [n for n in found if n < 40] == list(range(40))
 
@@ -171,7 +171,7 @@ class TransportConformance(CrashConformance):
         outcomes = await consumer.settle([(found[0].token, Settle.DONE), (found[2].token, Settle.REJECT)])
         assert list(outcomes) == [Settled.OK, Settled.OK]
         await crew.leave(consumer)
-        assert numbers(await crew.drain(await crew.join("b"))) == [1, 3]
+        assert numbers(await crew.drain(await crew.join("b"))) == ([1, 2, 3] if self.log else [1, 3])
 
     async def test_settling_twice_changes_nothing(self, crew: Crew) -> None:
         transport = await crew.transport()

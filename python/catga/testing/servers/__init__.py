@@ -6,9 +6,10 @@
 nats://127.0.0.1:41873
 """
 
+from catga.testing.servers.keeper import shared
 from catga.testing.servers.nats import Nats
 from catga.testing.servers.postgres import Postgres
 from catga.testing.servers.server import Server
 from catga.testing.servers.valkey import Valkey
 
-__all__ = ["Nats", "Postgres", "Server", "Valkey"]
+__all__ = ["Nats", "Postgres", "Server", "Valkey", "shared"]

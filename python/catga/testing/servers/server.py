@@ -62,12 +62,18 @@ class Server(ABC):
             self.prepare()
             (self.folder / ".prepared").touch()
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self.user()
+            process = subprocess.Popen[bytes](
+                self.command(),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                **self.user(),
             )
+        self._process = process
         deadline = time.monotonic() + PATIENCE
         while not self.ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 said = (self.folder / "log").read_text("utf-8", "replace")[-2000:]
                 self.kill()
                 raise ServerMissing(f"{self.name} did not start at port {self.port}:\n{said}")

@@ -1,0 +1,150 @@
+"""The outbox as relays read it: a lane per part; how far it has been sent is kept now and then."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from catga.backends.postgres.books import outbox_lane, unpacked
+from catga.backends.postgres.database import INSIDE, RELAXED, Database
+from catga.backends.postgres.lanes import LaneReader, Want
+from catga.backends.postgres.reading import BEGINNING, Lane, Place, Step, before
+from catga.clock import Clock
+from catga.ports.messages import Lease, Outgoing
+
+SAVE = 1.0
+"""Seconds between two savings: what was sent since is sent again after a crash, under the same ids."""
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One that was read, and not sent yet."""
+
+    message: Outgoing
+    number: int
+    step: Step
+
+
+class Part:
+    """One part under one lease: what was read of it and not sent."""
+
+    def __init__(self, lease: Lease, place: Place) -> None:
+        self.lease: Lease = lease
+        self.lane: Lane = Lane(place)
+        self.rows: list[Row] = []
+        self.saved: str = place.text
+
+    @property
+    def place(self) -> Place:
+        """In front of the first row that was not sent."""
+        if not self.rows:
+            return self.lane.place
+        return before(self.rows[0].step, self.rows[0].number)
+
+
+class Outbox:
+    """Of one store object, for the relay beside it."""
+
+    def __init__(self, database: Database, clock: Clock, text: Callable[[int], str]) -> None:
+        self._database = database
+        self._schema = database.options.schema
+        self._clock = clock
+        self._text = text
+        self._reader = LaneReader(self._schema)
+        self._parts: dict[int, Part] = {}
+        self._saved = clock.monotonic()
+
+    async def read(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
+        """One question for all parts of which there is not enough in memory."""
+        await self._begin([lease for lease in leases if not self._ours(lease)])
+        parts = [self._parts[lease.part] for lease in leases]
+        short = [part for part in parts if len(part.rows) < most]
+        wants = [Want(outbox_lane(part.lease.part), part.lane, most - len(part.rows)) for part in short]
+        while wants:
+            async with self._database.looker.use() as connection:
+                answer = await self._reader.ask(connection, wants)
+            by_lane = {outbox_lane(part.lease.part): part for part in short}
+            again = any(want.lane.within for want in wants)
+            found, _ = answer.take(wants, len(wants) * most)
+            for row in found:
+                part = by_lane[row.lane]
+                message = unpacked(row.frame, self._text(row.channel), part.lease.part)
+                part.rows.append(Row(message, row.number, row.step))
+            if found or not again:
+                break
+        rows: list[Outgoing] = []
+        for part in parts:
+            rows += [row.message for row in part.rows[: most - len(rows)]]
+        return rows
+
+    async def sent(self, leases: Sequence[Lease], rows: Sequence[Outgoing]) -> Collection[int]:
+        """See the port."""
+        held = await self._held(leases)
+        for lease in leases:
+            if lease.part not in held:
+                self._parts.pop(lease.part, None)
+        await self._begin([lease for lease in leases if lease.part in held and not self._ours(lease)])
+        gone: dict[int, set[bytes]] = {part: set() for part in held}
+        for message in rows:
+            if message.part in held:
+                gone[message.part].add(message.id)
+        for number, ids in gone.items():
+            part = self._parts[number]
+            part.rows = [row for row in part.rows if row.message.id not in ids]
+        if self._clock.monotonic() >= self._saved + SAVE:
+            await self.save()
+        return {lease.part for lease in leases} - held
+
+    async def save(self) -> None:
+        """Keeps how far each part has been sent, where its lease still stands."""
+        moved = {part: text for part in self._parts.values() if (text := part.place.text) != part.saved}
+        self._saved = self._clock.monotonic()
+        if not moved:
+            return
+        async with self._database.lent(writing=True) as connection, connection.transaction():
+            await connection.execute(INSIDE)
+            await connection.execute(RELAXED)
+            await connection.execute(
+                f"insert into {self._schema}.outbox (part, position) select moved.part, position from unnest($1::text[], $2::int[], $3::bigint[], $4::text[]) as moved(scope, part, epoch, position)"
+                f" join {self._schema}.leases as lease on lease.scope = moved.scope and lease.part = moved.part and lease.epoch = moved.epoch"
+                " on conflict (part) do update set position = excluded.position",
+                [part.lease.scope for part in moved],
+                [part.lease.part for part in moved],
+                [part.lease.epoch for part in moved],
+                list(moved.values()),
+            )
+        for part, text in moved.items():
+            part.saved = text
+
+    async def places(self) -> Mapping[int, Place]:
+        """How far each part has been sent, whoever did it: as this process knows, or as it was kept."""
+        rows = await self._database.fetch(f"select part, position from {self._schema}.outbox")
+        return {part: Place.parse(text) for part, text in rows} | {part: own.place for part, own in self._parts.items()}
+
+    def reached(self) -> Mapping[int, Place]:
+        """How far each part has been read here."""
+        return {number: part.lane.place for number, part in self._parts.items()}
+
+    def unsent(self) -> int:
+        """How many of those were not sent."""
+        return sum(len(part.rows) for part in self._parts.values())
+
+    def _ours(self, lease: Lease) -> bool:
+        known = self._parts.get(lease.part)
+        return known is not None and (known.lease.scope, known.lease.epoch) == (lease.scope, lease.epoch)
+
+    async def _begin(self, leases: Sequence[Lease]) -> None:
+        if leases:
+            rows = await self._database.fetch(f"select part, position from {self._schema}.outbox")
+            kept = dict(rows)
+            for lease in leases:
+                text = kept.get(lease.part)
+                self._parts[lease.part] = Part(lease, BEGINNING if text is None else Place.parse(text))
+
+    async def _held(self, leases: Sequence[Lease]) -> set[int]:
+        rows = await self._database.fetch(
+            f"select lease.part from unnest($1::text[], $2::int[], $3::bigint[]) as wanted(scope, part, epoch) join {self._schema}.leases as lease"
+            " on lease.scope = wanted.scope and lease.part = wanted.part and lease.epoch = wanted.epoch",
+            [lease.scope for lease in leases],
+            [lease.part for lease in leases],
+            [lease.epoch for lease in leases],
+        )
+        return {part for (part,) in rows}
