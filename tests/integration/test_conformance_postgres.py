@@ -12,7 +12,7 @@ import pytest
 from tests.integration.servers import server
 
 from catga.backends.postgres import PostgresOptions, PostgresStore
-from catga.testing import PatientClock
+from catga.testing import PatientClock, SteeredClock
 from catga.testing.conformance import (
     InboxConformance,
     LeasesConformance,
@@ -49,19 +49,14 @@ def name_of(url: str) -> str:
 
 
 class Postgres:
-    """Time really passes: leases run by the server's clock."""
+    """A real server under virtual time: leases run by the clock of the test."""
 
-    lease_ttl = 0.4
     log = True
     ranked = False
 
     @pytest.fixture
-    def clock(self) -> PatientClock:
-        return PatientClock()
-
-    @pytest.fixture
-    def make_store(self, clock: PatientClock, schema: str) -> Callable[[], PostgresStore]:
-        return lambda: PostgresStore(PostgresOptions.parse(f"{schema}&lease={self.lease_ttl}"), clock)
+    def make_store(self, clock: SteeredClock, schema: str) -> Callable[[], PostgresStore]:
+        return lambda: PostgresStore(PostgresOptions.parse(schema), clock, server_time=False)
 
     @pytest.fixture
     def hold_commit(self, schema: str) -> HoldCommit:
@@ -136,6 +131,24 @@ class TestOutbox(Postgres, OutboxConformance):
 
 class TestLeases(Postgres, LeasesConformance):
     pass
+
+
+class TestLeasesOfTheServer(Postgres, LeasesConformance):
+    """Time really passes: they run by the server's clock. A few are enough."""
+
+    lease_ttl = 1.5
+    test_an_epoch_is_never_given_twice = None
+    test_crashes_in_a_row_are_counted = None
+    test_clearing_ends_the_row = None
+    test_giving_back_ends_the_row = None
+
+    @pytest.fixture
+    def clock(self) -> PatientClock:
+        return PatientClock()
+
+    @pytest.fixture
+    def make_store(self, clock: SteeredClock, schema: str) -> Callable[[], PostgresStore]:
+        return lambda: PostgresStore(PostgresOptions.parse(schema), clock)
 
 
 class TestParked(Postgres, ParkedConformance):

@@ -17,6 +17,8 @@ log: logging.Logger = logging.getLogger("catga.queues")
 
 SAVE = 1.0
 """Seconds between two savings of how far a log has been worked: what was done since is looked up again after a crash."""
+SAVE_IDLE = 0.1
+"""The same, when nothing is out: whoever waits for the end of the work learns of it."""
 SHARE = 64
 """Rows read from one part at once, where so many are wanted: one question for all of them."""
 
@@ -71,14 +73,14 @@ class LeasedConsumer:
         """See the port."""
         until = self._clock.monotonic() + wait
         while not self._stopped:
-            if self._clock.monotonic() >= self._saved + SAVE:
+            if self._clock.monotonic() >= self._saved + self._pause():
                 await self._save(list(self._held.values()))
             version = self._rows.version()
             if found := await self._look(most):
                 return found
             if (left := until - self._clock.monotonic()) <= 0:
                 break
-            await self._rows.changed(version, min(left, SAVE))
+            await self._rows.changed(version, min(left, self._pause()))
         return []
 
     def settled(self, tokens: Sequence[int]) -> None:
@@ -91,6 +93,7 @@ class LeasedConsumer:
                 full = full or held.out >= WINDOW
                 track.out.discard(token)
                 del track.rows[token]
+                held.ended = True
         if full:
             self._rows.wake()
 
@@ -224,17 +227,28 @@ class LeasedConsumer:
             await self._leases.release(self._channel, self._owner, [each.lease for each in idle])
         self._rows.wake()
 
+    def _pause(self) -> float:
+        """Seconds between two savings."""
+        held = self._held.values()
+        return SAVE_IDLE if any(each.ended for each in held) and not any(each.out for each in held) else SAVE
+
     async def _save(self, held: Sequence[Held]) -> None:
-        moved: list[tuple[Held, str]] = []
+        moved: list[tuple[Lease, str]] = []
         for each in held:
-            position = self._rows.position(each.lease.part, each.ordered.oldest, each.urgent.oldest)
-            if position is not None and position != each.position:
-                moved.append((each, position))
+            if each.ended:
+                position = self._rows.position(each.lease.part, each.ordered.oldest, each.urgent.oldest)
+                if position is not None:
+                    moved.append((each.lease, position))
+                # Before the await: what ends meanwhile is not in it.
+                each.ended = False
         self._saved = self._clock.monotonic()
         if moved:
-            await self._leases.advance(self._owner, [(each.lease, position) for each, position in moved])
-            for each, position in moved:
-                each.position = position
+            try:
+                await self._leases.advance(self._owner, moved)
+            except BaseException:
+                for each in held:
+                    each.ended = True
+                raise
 
     def _new(self, lease: Lease) -> bool:
         known = self._held.get(lease.part)

@@ -31,7 +31,7 @@ class Track:
 class Held:
     """One part under one lease."""
 
-    __slots__ = ("lease", "ordered", "position", "since", "urgent", "wanted")
+    __slots__ = ("ended", "lease", "ordered", "since", "urgent", "wanted")
 
     def __init__(self, lease: Lease, since: int) -> None:
         self.lease: Lease = lease
@@ -39,8 +39,8 @@ class Held:
         """The last place there was when it was claimed: up to it a former holder may have had the rows."""
         self.ordered: Track = Track()
         self.urgent: Track = Track()
-        self.position: str | None = None
-        """As it was kept last."""
+        self.ended = False
+        """Something has ended since its position was kept."""
         self.wanted: bool = False
         """Another instance is short of parts: this one is worked off and given back."""
 

@@ -103,7 +103,7 @@ class Outbox:
             await connection.execute(INSIDE)
             await connection.execute(RELAXED)
             await connection.execute(
-                f"insert into {self._schema}.outbox (part, position) select moved.part, position from unnest($1::text[], $2::int[], $3::bigint[], $4::text[]) as moved(scope, part, epoch, position)"
+                f"insert into {self._schema}.outbox (part, position) select moved.part, moved.position from unnest($1::text[], $2::int[], $3::bigint[], $4::text[]) as moved(scope, part, epoch, position)"
                 f" join {self._schema}.leases as lease on lease.scope = moved.scope and lease.part = moved.part and lease.epoch = moved.epoch"
                 " on conflict (part) do update set position = excluded.position",
                 [part.lease.scope for part in moved],

@@ -45,9 +45,10 @@ create index on {s}.parked (handler, channel, part, key, place);
 
 create table {s}.leases (
     scope text not null, part int not null, epoch bigint not null, owner text, expires_ms bigint not null,
-    crashes int not null default 0, alone text, alone_claims int not null default 0, position text,
+    crashes int not null default 0, alone text, alone_claims int not null default 0,
     primary key (scope, part)
 ) with (fillfactor = 50);
+create table {s}.positions (scope text not null, part int not null, position text not null, primary key (scope, part));
 create table {s}.members (scope text not null, owner text not null, expires_ms bigint not null, primary key (scope, owner));
 
 create table {s}.outbox (part int primary key, position text not null);  -- how far it has been sent
@@ -104,7 +105,19 @@ begin
 end $body$;
 """
 
-GUARDED = ("names", "messages", "messages_rest", "marks", "marks_rest", "parked", "leases", "members", "outbox", "meta")
+GUARDED = (
+    "names",
+    "messages",
+    "messages_rest",
+    "marks",
+    "marks_rest",
+    "parked",
+    "leases",
+    "positions",
+    "members",
+    "outbox",
+    "meta",
+)
 
 
 def guard(schema: str, table: str) -> str:

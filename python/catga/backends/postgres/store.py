@@ -48,18 +48,19 @@ log: logging.Logger = logging.getLogger("catga.postgres")
 
 
 class PostgresStore:
-    """Commits go one after the other over a connection of their own; questions over others."""
+    """Commits go one after the other over a connection of their own; questions over others. Without `server_time` leases
+    run by the given clock, as they must where time is simulated."""
 
     tables: bool = True
 
-    def __init__(self, options: PostgresOptions, clock: Clock) -> None:
+    def __init__(self, options: PostgresOptions, clock: Clock, *, server_time: bool = True) -> None:
         self.options = options
         self.clock = clock
         self.store_id: str = options.identity
         self.database: Database = Database(options)
         dialect = Dialect(
             prefix=f"{options.schema}.",
-            now_ms="floor(extract(epoch from clock_timestamp()) * 1000)::bigint",
+            now_ms="floor(extract(epoch from clock_timestamp()) * 1000)::bigint" if server_time else None,
             lock="select pg_advisory_xact_lock(hashtextextended(?, 0))",
         )
         self.names: Names = Names(dialect, NAMES)
@@ -183,7 +184,7 @@ class PostgresStore:
     async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
         """See the port. Expiry is by the server's clock."""
         before = self.clock.monotonic()
-        return await self._tell(self._leases.claim(scope, owner, parts, ttl, before, 0))
+        return await self._tell(self._leases.claim(scope, owner, parts, ttl, before, self.clock.wall_ms()))
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port."""
@@ -348,9 +349,7 @@ class PostgresStore:
     async def _places(self) -> dict[int, Place]:
         """How far each lane has been worked."""
         places = {outbox_lane(part): place for part, place in (await self._outbox.places()).items()}
-        rows = await self.database.fetch(
-            f"select scope, part, position from {self.options.schema}.leases where position is not null"
-        )
+        rows = await self.database.fetch(f"select scope, part, position from {self.options.schema}.positions")
         for scope, part, position in rows:
             if position.startswith(OURS) and (number := self.names.numbers.get(scope)) is not None:
                 ordered, urgent = parsed(position)

@@ -29,9 +29,10 @@ MIGRATIONS = {
     create index catga_parked_key on catga_parked (handler, channel, part, key, place);
     create table catga_leases (
         scope text not null, part integer not null, epoch integer not null, owner text, expires_ms integer not null,
-        crashes integer not null default 0, alone text, alone_claims integer not null default 0, position text,
+        crashes integer not null default 0, alone text, alone_claims integer not null default 0,
         primary key (scope, part)
     ) without rowid;
+    create table catga_positions (scope text not null, part integer not null, position text not null, primary key (scope, part)) without rowid;
     create table catga_members (scope text not null, owner text not null, expires_ms integer not null, primary key (scope, owner)) without rowid;
     create table catga_turns (last integer not null);  -- never given twice: readers remember how far they have read
     insert into catga_turns values (0);

@@ -15,7 +15,6 @@ from catga.testing.servers.postgres import Postgres
 from catga.testing.servers.server import PATIENCE, Server, ServerMissing
 from catga.testing.servers.valkey import Valkey
 
-_keepers: list["subprocess.Popen[bytes]"] = []
 KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Nats, Postgres, Valkey)}
 
 
@@ -33,7 +32,7 @@ def shared(name: str, guardian: int) -> str:
         pass
     else:
         command = [sys.executable, "-m", "catga.testing.servers", name, str(guardian), str(folder)]
-        _keepers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+        subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, check=True)
     deadline = time.monotonic() + 2 * PATIENCE
     while not said.exists():
         if time.monotonic() > deadline:
@@ -46,7 +45,9 @@ def shared(name: str, guardian: int) -> str:
 
 
 def keep(name: str, guardian: int, folder: Path) -> None:
-    """Runs the server until its guardian has ended."""
+    """Runs the server until its guardian has ended; in a process of its own, nobody's child."""
+    if os.fork():
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     said = folder / f"{name}.json"
     (folder / name).mkdir()
