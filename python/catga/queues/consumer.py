@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from catga.clock import Clock, sleep
@@ -85,12 +86,11 @@ class LeasedConsumer:
 
     def settled(self, tokens: Sequence[int]) -> None:
         """See the port."""
-        full = False
+        full = self.congested()
         for token in tokens:
             found = self._tokens.pop(token, None)
             if found is not None:
                 held, track = found
-                full = full or held.out >= WINDOW
                 track.out.discard(token)
                 del track.rows[token]
                 held.ended = True
@@ -153,11 +153,11 @@ class LeasedConsumer:
         left = most - len(found)
         rows, ended = await self._rows.read(self._wants(parts, left), left, self._known_urgent())
         self._next += len({row[0] for row in rows}) or 1
-        for row in rows:
-            held = self._held.get(row[0])
+        for (part, urgent), ours in groupby(rows, itemgetter(0, 1)):
+            held = self._held.get(part)
             # Of a part that was lost meanwhile, and perhaps claimed again, another reading has begun.
-            if held is not None and held is before[row[0]]:
-                found += self._hand_out(held, row[1], [row])
+            if held is not None and held is before[part]:
+                found += self._hand_out(held, urgent, list(ours))
         for part, urgent in ended:
             if (now := self._held.get(part)) is not None and now is before[part]:
                 now.track(urgent).reached = True
@@ -187,8 +187,9 @@ class LeasedConsumer:
 
     def _hand_out(self, held: Held, urgent: bool, rows: Sequence[Row]) -> list[Delivery]:
         track = held.track(urgent)
+        place = (held, track)
         for row in rows:
-            self._tokens[row[2]] = (held, track)
+            self._tokens[row[2]] = place
         return held.hand_out(track, rows)
 
     # -- leases -------------------------------------------------------------------------------------------------------

@@ -61,16 +61,21 @@ class Held:
     def hand_out(self, track: Track, rows: Sequence[Row]) -> list[Delivery]:
         """New rows, or some that were given back; those that the window has no room for wait as if they had been."""
         found: list[Delivery] = []
-        lease, since = self.lease, self.since
+        lease, since, known, out = self.lease, self.since, track.rows, track.out
+        room = WINDOW - self.out
         for row in rows:
             part, _, token, place, frame, _ = row
-            new = token not in track.rows
+            new = token not in known
             if new:
-                track.rows[token] = row
-            inherited = place <= since
-            track.reached = track.reached or not inherited
-            if self.out < WINDOW:
-                track.out.add(token)
+                known[token] = row
+            if place <= since:
+                inherited = True
+            else:
+                inherited = False
+                track.reached = True
+            if room > 0:
+                room -= 1
+                out.add(token)
                 found.append(Delivery(token, part, frame, lease, new and not inherited, inherited))
         return found
 

@@ -75,7 +75,7 @@ class SqliteRows:
                 rows = connection.execute(_ROWS, (cursor.at, cursor.base + TURNS, room)).fetchall()
                 if rows:
                     cursor.at = rows[-1][0]
-                    found += [_row(part, False, *row) for row in rows]
+                    found += [(part, False, number, number % TURNS, frame, None) for number, frame in rows]
                 if len(rows) < room:
                     ended.append((part, False))
             return found, ended
@@ -100,7 +100,7 @@ class SqliteRows:
             part = part_of(number)
             if left.get(part, 0) > 0 and number not in known:
                 left[part] -= 1
-                found.append(_row(part, True, number, frame))
+                found.append((part, True, number, number % TURNS, frame, None))
         return found, [(part, True) for part, room in left.items() if room > 0]
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
@@ -125,7 +125,3 @@ class SqliteRows:
 
 
 _ROWS = "select number, frame from catga_queue where number > ? and number < ? order by number limit ?"
-
-
-def _row(part: int, urgent: bool, number: int, frame: bytes) -> Row:
-    return part, urgent, number, number % TURNS, frame, None
