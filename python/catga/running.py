@@ -142,8 +142,9 @@ class Running:
         return key is not None and self.timers.cancel(key)
 
     async def settled(self) -> None:
-        """Polls the store every 10 ms; inside one process, the queue."""
-        while await self.pending():
+        """Polls the store every 10 ms; inside one process, the queue. A commit is seen by others a moment before it is
+        counted here: what this instance has open is waited for too."""
+        while await self.pending() or (self.delivery is not None and self.delivery.busy()):
             await sleep(self._app.clock, 0.01)
 
     async def pending(self) -> int:

@@ -288,6 +288,28 @@ def test_it_counts_what_happened_and_how_late() -> None:
     assert runs == [1, 2]
 
 
+def test_settled_means_counted_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others see a commit a moment before whoever made it has gone on."""
+    shift = Shift()
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        commit = app.store.commit
+
+        async def slow(units: Any) -> Any:
+            outcomes = await commit(units)
+            await sleep(scene.clock, 1.0)
+            return outcomes
+
+        await shift.ask(Work(1))
+        monkeypatch.setattr(app.store, "commit", slow)
+        await shift.ask(Work(2))
+        await scene.run(app.settled())
+        assert app.statistics()["done"] == 2
+
+    shift.tell(story)
+
+
 def test_a_clock_that_steps_back_makes_nothing_early() -> None:
     shift = Shift()
 

@@ -135,6 +135,10 @@ class Delivery:
         """Messages of the store that are neither handled, dead nor scheduled for later."""
         return await self._store.pending()
 
+    def busy(self) -> bool:
+        """Whether this instance has taken something in that has not ended."""
+        return any(channel.statistics()["open"] for channel in self._channels)
+
     def statistics(self) -> dict[str, Any]:
         """Counts, and what is open per channel."""
         return {
