@@ -11,6 +11,7 @@ import pytest
 from catga import Batch, Catga, Event
 from catga.clock import sleep
 from catga.testing import VirtualClock, run
+from catga.testing.clock import VirtualTimer
 
 Seen = list[tuple[float, list[int]]]
 """When each list began, and what was in it."""
@@ -91,6 +92,37 @@ def test_a_later_item_does_not_restart_the_age() -> None:
             assert [round(at, 1) for at, _ in ticks.seen] == [1.0, 2.2, 3.4]
             await ticks.clock.advance(2.0)
             assert ticks.seen[3:] == [(pytest.approx(4.6, abs=0.01), [9])]
+
+    run(story())
+
+
+def test_a_list_that_waits_costs_one_timer_and_no_task() -> None:
+    async def story() -> None:
+        ticks = Ticks(Batch(size=100, wait=5.0))
+        armed: list[float] = []
+        call_at = ticks.clock.call_at
+
+        def noting(when: float, call: Callable[[], object]) -> VirtualTimer:
+            armed.append(round(when, 2))
+            return call_at(when, call)
+
+        ticks.clock.call_at = noting  # type: ignore[method-assign]
+        async with ticks:
+            before = asyncio.all_tasks()
+            for number in range(3):
+                await ticks.add(number)
+                await ticks.clock.advance(1.0)
+            assert asyncio.all_tasks() == before
+            assert armed == [5.0]
+            ticks.then = lambda: ticks.app.publish(Tick(7))
+            await ticks.clock.advance(2.5)
+            ticks.then = None
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1, 2]]
+            # The list that was begun meanwhile has one of its own.
+            await ticks.clock.advance(4.0)
+            assert armed == [5.0, 10.0]
+            await ticks.clock.advance(1.0)
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1, 2], [7]]
 
     run(story())
 
