@@ -141,6 +141,19 @@ def test_a_time_ordered_id_is_the_same_question_after_midnight() -> None:
     desk.tell(story)
 
 
+@pytest.mark.parametrize("id", ["07", "70" * 15, "70" * 17])
+def test_an_id_may_have_any_length(id: str) -> None:
+    desk = Desk()
+
+    async def story() -> None:
+        assert await desk.send(1, id) == Ok(1)
+        assert await desk.send(1, id) == Ok(1)
+        today = desk.scene.clock.wall_ms() // DAY_MS
+        assert await desk.store.mark(today, "take", bytes.fromhex(id)) is not None
+
+    desk.tell(story)
+
+
 @pytest.mark.parametrize("version", [1, 4, 6, 8])
 def test_only_a_time_ordered_id_says_its_day(version: int) -> None:
     desk = Desk()

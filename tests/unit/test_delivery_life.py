@@ -168,6 +168,29 @@ def test_urgent_ones_pass_those_that_wait() -> None:
     assert sorted(shift.ended) == [*range(20), 100]
 
 
+@pytest.mark.parametrize("waits", ["for work", "for a schedule", "for a retry"])
+def test_who_waits_sets_few_timers(waits: str) -> None:
+    shift = Shift(retry=Retry(delayed=2, first=500.0, jitter=0.0))
+
+    @shift.app.handler(Told, id="told")
+    async def told(event: Told) -> None:
+        raise LookupError
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        if waits == "for a schedule":
+            await scene.run(app.schedule(Work(1), delay=500.0))
+        elif waits == "for a retry":
+            await scene.run(app.publish(Told(1)))
+        await scene.clock.advance(5.0)
+        scene.clock.timers = 0
+        await scene.clock.advance(60.0)
+        # A look each second for work and for what is parked, and a renewal of the leases now and then.
+        assert 100 < scene.clock.timers < 200
+
+    shift.tell(story)
+
+
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
 
