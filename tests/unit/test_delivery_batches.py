@@ -87,6 +87,7 @@ def test_a_list_that_waits_sets_few_timers() -> None:
     batches = Batches(Batch(size=100, wait=60.0))
 
     async def story() -> None:
+        await batches.scene.clock.advance(12.3)
         await batches.add(1)
         await batches.scene.clock.advance(5.0)
         batches.scene.clock.timers = 0

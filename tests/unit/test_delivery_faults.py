@@ -160,7 +160,7 @@ def test_what_cannot_be_buried_now_is_buried_later(times: int) -> None:
 
 
 @WHERE
-def test_a_duplicate_that_cannot_be_settled_now_is_settled_later(where: str) -> None:
+def test_a_duplicate_that_cannot_be_settled_now_is_settled_later(where: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         office = Office(where)
         scene, app = office.scene, office.app
@@ -180,7 +180,10 @@ def test_a_duplicate_that_cannot_be_settled_now_is_settled_later(where: str) -> 
             await scene.run(office.settled())
         assert office.numbers() == [1, 2]
 
-    run(main())
+    with caplog.at_level(logging.WARNING, "catga.delivery"):
+        run(main())
+    told = ["channel scene cannot settle: [CTG-4001] locked"] if where == "in the store" else []
+    assert [record.getMessage() for record in caplog.records] == told
 
 
 # -- the relay --------------------------------------------------------------------------------------------------------

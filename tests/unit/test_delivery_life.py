@@ -384,6 +384,47 @@ def test_a_duplicate_is_settled_and_counted_and_its_handler_does_not_run() -> No
     shift.tell(story)
 
 
+def test_what_is_handled_is_marked_and_settled_in_one_commit() -> None:
+    shift = Shift()
+    commits: list[tuple[int, int]] = []
+
+    async def noting(units: Any) -> None:
+        commits.extend((len(unit.marks), len(unit.settle)) for unit in units if not unit.publish)
+
+    async def story() -> None:
+        await shift.scene.clock.advance(0.5)
+        shift.app.store.hold = noting
+        await shift.ask(*(Work(number) for number in range(5)))
+        await shift.scene.run(shift.app.settled())
+        assert commits == [(1, 1)] * 5
+
+    shift.tell(story)
+
+
+def test_a_short_wait_for_a_retry_sets_few_timers() -> None:
+    shift = Shift(retry=Retry(delayed=2, first=0.9, jitter=0.0))
+    runs: list[float] = []
+
+    @shift.app.handler(Told, id="told")
+    async def told(event: Told) -> None:
+        runs.append(round(shift.scene.clock.monotonic(), 2))
+        raise LookupError
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        await scene.clock.advance(5.05)
+        await scene.run(app.publish(Told(1)))
+        await scene.clock.settle()
+        scene.clock.timers = 0
+        await scene.clock.advance(0.85)
+        assert scene.clock.timers < 10
+        assert len(runs) == 1
+        await scene.clock.advance(0.1)
+        assert runs[1:] == [pytest.approx(runs[0] + 0.9, abs=0.02)]
+
+    shift.tell(story)
+
+
 def test_an_instance_whose_part_was_taken_over_writes_nothing() -> None:
     scene = Scene()
     first, second = Shift(scene), Shift(scene)

@@ -151,6 +151,23 @@ def test_a_list_that_fills_while_another_is_handled_is_as_old_as_its_oldest_item
     run(story())
 
 
+def test_a_list_that_was_begun_behind_a_closed_one_is_timed_when_those_are_done() -> None:
+    async def story() -> None:
+        ticks = Ticks(Batch(size=2, wait=5.0))
+        ticks.then = lambda: sleep(ticks.clock, 0.6)
+        async with ticks:
+            await ticks.clock.advance(7.3)
+            await ticks.add(0, 1)
+            await ticks.clock.advance(0.1)
+            await ticks.add(2, 3, 4)
+            await ticks.clock.advance(4.9)
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1], [2, 3]]
+            await ticks.clock.advance(0.2)
+            assert ticks.seen[2:] == [(pytest.approx(7.3 + 5.1, abs=0.01), [4])]
+
+    run(story())
+
+
 def test_one_list_at_a_time_and_keys_in_runs() -> None:
     async def story() -> None:
         ticks = Ticks(Batch(size=4, wait=60))
