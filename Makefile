@@ -17,8 +17,10 @@ PYTEST := PYTHONDEVMODE=1 $(PY) -W error -m pytest
 DEBUG := target/debug-python
 
 BENCH_VENV := .venv-bench
+TOOLS := target/tools
+CARGO_MUTANTS := 27.1.0
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-crash-short test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -65,6 +67,21 @@ test-miri: ## run the core's tests under miri, where a nightly toolchain has it
 	else \
 		echo; echo "!! MIRI WAS NOT RUN: \`cargo +nightly miri\` is not installed here"; echo "!! install it: rustup component add --toolchain nightly miri rust-src"; echo; \
 	fi
+
+# The tools of the sample stay out of the environment: nobody else needs them.
+$(TOOLS)/python: requirements/mutants.lock $(STAMP)
+	@rm -rf $@
+	@$(PY) -m pip install --quiet --no-deps --require-hashes --target $@ -r $<
+	@touch $@
+
+$(TOOLS)/bin/cargo-mutants:
+	cargo install --quiet --locked --root $(TOOLS) cargo-mutants@$(CARGO_MUTANTS)
+
+test-planted: setup ## plant the bugs that others have had, one at a time, in a copy of the tree: the suite must notice each
+	$(PY) -m tests.mutants --planted
+
+test-mutants: setup $(TOOLS)/python $(TOOLS)/bin/cargo-mutants ## the same, and a random sample of mutations: at least 85 % must be noticed (30 to 60 minutes)
+	PYTHONPATH=$(TOOLS)/python $(PY) -m tests.mutants
 
 # -- checks -----------------------------------------------------------------------------------------------------------
 
@@ -123,6 +140,7 @@ test-crash: setup ## kill workers for 50 rounds and count: nothing lost, nothing
 lock: ## resolve the dependencies anew into requirements/
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group pyproject.toml:dev pyproject.toml -o requirements/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group pyproject.toml:dev --group pyproject.toml:bench pyproject.toml -o requirements/bench.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group pyproject.toml:mutants -c requirements/dev.lock -o requirements/mutants.lock
 	cargo update --workspace
 
 $(BENCH_VENV)/.installed: requirements/bench.lock $(STAMP)

@@ -114,6 +114,16 @@ def test_a_damaged_database_is_found_out_or_read(tmp_path: Path, kind: str) -> N
     assert corrupt >= 12
 
 
+@pytest.mark.parametrize("damage", ["delete from catga_schema", "update catga_schema set version = 'one'"])
+def test_a_version_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "app.db"
+    asyncio.run(fill(path, 1))
+    with sqlite3.connect(path) as connection:
+        connection.execute(damage)
+    connection.close()
+    assert "no version" in refused(path, StoreCorrupt)
+
+
 def test_damage_under_an_open_store(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     asyncio.run(fill(path, 2000))

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import Outcome, Parked, Unit
 from catga.ports.transport import Sent
 from catga.testing import VirtualClock
+from catga.testing.clock import VirtualTimer
 
 T = TypeVar("T")
 
@@ -23,8 +24,9 @@ _names = itertools.count()
 
 class Faulty(MemoryStore):
     """Fails where and as often as it is told to: each list holds what the next calls raise. `written` is raised by a
-    commit after it was written, as when the word of it was lost. Only commits of what was handled count as one. It says
-    that it has tables, so that handlers may ask for a `Transaction`; what they write is refused."""
+    commit after it was written, as when the word of it was lost. `commit` is of what was handled, `settle` of what only
+    ends deliveries or buries them. It says that it has tables, so that handlers may ask for a `Transaction`; what they
+    write is refused."""
 
     tables: bool = True
 
@@ -40,6 +42,8 @@ class Faulty(MemoryStore):
         handled = any(unit.marks for unit in units)
         if handled:
             self._fail("commit")
+        elif any(unit.park or unit.settle for unit in units):
+            self._fail("settle")
         outcomes = await super().commit(units)
         if handled:
             self._fail("written")
@@ -85,11 +89,23 @@ class Elsewhere(MemoryTransport):
         return answer
 
 
+class CountingClock(VirtualClock):
+    """Knows how many timers were set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers = 0
+
+    def call_at(self, when: float, call: Callable[[], object]) -> VirtualTimer:
+        self.timers += 1
+        return super().call_at(when, call)
+
+
 class Scene:
     """A clock, and a store that outlives the apps on it."""
 
     def __init__(self) -> None:
-        self.clock = VirtualClock()
+        self.clock = CountingClock()
         self._options = MemoryOptions(name=f"scene-{next(_names)}")
         self._keeper = MemoryStore(self._options, self.clock)
         self._seeds = itertools.count()

@@ -83,6 +83,23 @@ def test_full_lists_at_once_and_the_rest_by_the_age_of_the_oldest() -> None:
     batches.tell(story)
 
 
+def test_a_list_that_waits_sets_few_timers() -> None:
+    batches = Batches(Batch(size=100, wait=60.0))
+
+    async def story() -> None:
+        await batches.scene.clock.advance(12.3)
+        await batches.add(1)
+        await batches.scene.clock.advance(5.0)
+        batches.scene.clock.timers = 0
+        await batches.scene.clock.advance(50.0)
+        assert batches.lists == []
+        assert batches.scene.clock.timers < 200
+        await batches.scene.clock.advance(5.2)
+        assert batches.lists == [[1]]
+
+    batches.tell(story)
+
+
 def test_a_list_closes_by_its_bytes() -> None:
     batches = Batches(Batch(size=100, wait=60.0, bytes=3000))
 

@@ -8,6 +8,7 @@ from tests.unit.scene import Elsewhere, Faulty, Scene
 
 from catga import Batch, Catga, Command, Context, Event, Retry
 from catga.clock import sleep
+from catga.envelope import Codec
 from catga.errors import OutcomeUnknown, StoreUnavailable
 from catga.ports.transport import Sent
 from catga.testing import run
@@ -136,6 +137,53 @@ def test_what_cannot_be_read_now_is_read_later(call: str) -> None:
         assert (statistics["done"], statistics["dead"]) == (3, 0)
 
     run(main())
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_what_cannot_be_buried_now_is_buried_later(times: int) -> None:
+    async def main() -> None:
+        office = Office()
+        scene, app = office.scene, office.app
+        now = scene.clock.wall_ms()
+        unknown = Codec([Told], "scene", {}).encode(Told("a", 1), app.ids.next(now), now)
+        sender = scene.store()
+        await sender.open()
+        await sender.publish([unknown])
+        office.store.faults["settle"] = [StoreUnavailable("locked")] * times
+        await office.handle(1, 2)
+        assert office.numbers() == [1, 2]
+        assert [letter.id for letter in await sender.dead(10)] == [unknown.id]
+        assert await sender.pending() == 0
+        await sender.close()
+
+    run(main())
+
+
+@WHERE
+def test_a_duplicate_that_cannot_be_settled_now_is_settled_later(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        office = Office(where)
+        scene, app = office.scene, office.app
+        settles = office.store if office.queue is None else office.queue.kept
+        async with scene.running(app):
+            id = app.ids.next(scene.clock.wall_ms()).hex()
+            await scene.run(app.enqueue(Work("a", 1), id=id))
+            await scene.run(office.settled())
+            settles.faults["settle"] = [StoreUnavailable("locked")]
+            await scene.run(app.enqueue(Work("a", 1), id=id))
+            await scene.run(app.enqueue(Work("a", 2)))
+            await scene.clock.advance(5.0)
+            assert office.numbers() == [1, 2]
+            assert app.statistics()["channels"]["scene"]["open"] == 0
+        # It is still there, and whoever comes next ends it.
+        async with scene.running(app):
+            await scene.run(office.settled())
+        assert office.numbers() == [1, 2]
+
+    with caplog.at_level(logging.WARNING, "catga.delivery"):
+        run(main())
+    told = ["channel scene cannot settle: [CTG-4001] locked"] if where == "in the store" else []
+    assert [record.getMessage() for record in caplog.records] == told
 
 
 # -- the relay --------------------------------------------------------------------------------------------------------

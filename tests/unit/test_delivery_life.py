@@ -168,6 +168,29 @@ def test_urgent_ones_pass_those_that_wait() -> None:
     assert sorted(shift.ended) == [*range(20), 100]
 
 
+@pytest.mark.parametrize("waits", ["for work", "for a schedule", "for a retry"])
+def test_who_waits_sets_few_timers(waits: str) -> None:
+    shift = Shift(retry=Retry(delayed=2, first=500.0, jitter=0.0))
+
+    @shift.app.handler(Told, id="told")
+    async def told(event: Told) -> None:
+        raise LookupError
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        if waits == "for a schedule":
+            await scene.run(app.schedule(Work(1), delay=500.0))
+        elif waits == "for a retry":
+            await scene.run(app.publish(Told(1)))
+        await scene.clock.advance(5.0)
+        scene.clock.timers = 0
+        await scene.clock.advance(60.0)
+        # A look each second for work and for what is parked, and a renewal of the leases now and then.
+        assert 100 < scene.clock.timers < 200
+
+    shift.tell(story)
+
+
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +311,28 @@ def test_it_counts_what_happened_and_how_late() -> None:
     assert runs == [1, 2]
 
 
+def test_settled_means_counted_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others see a commit a moment before whoever made it has gone on."""
+    shift = Shift()
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        commit = app.store.commit
+
+        async def slow(units: Any) -> Any:
+            outcomes = await commit(units)
+            await sleep(scene.clock, 1.0)
+            return outcomes
+
+        await shift.ask(Work(1))
+        monkeypatch.setattr(app.store, "commit", slow)
+        await shift.ask(Work(2))
+        await scene.run(app.settled())
+        assert app.statistics()["done"] == 2
+
+    shift.tell(story)
+
+
 def test_a_clock_that_steps_back_makes_nothing_early() -> None:
     shift = Shift()
 
@@ -335,6 +380,47 @@ def test_a_duplicate_is_settled_and_counted_and_its_handler_does_not_run() -> No
         statistics = app.statistics()
         assert (statistics["done"], statistics["redelivered"]) == (1, 3)
         assert statistics["channels"]["scene"] == {"open": 0, "queued": 0}
+
+    shift.tell(story)
+
+
+def test_what_is_handled_is_marked_and_settled_in_one_commit() -> None:
+    shift = Shift()
+    commits: list[tuple[int, int]] = []
+
+    async def noting(units: Any) -> None:
+        commits.extend((len(unit.marks), len(unit.settle)) for unit in units if not unit.publish)
+
+    async def story() -> None:
+        await shift.scene.clock.advance(0.5)
+        shift.app.store.hold = noting
+        await shift.ask(*(Work(number) for number in range(5)))
+        await shift.scene.run(shift.app.settled())
+        assert commits == [(1, 1)] * 5
+
+    shift.tell(story)
+
+
+def test_a_short_wait_for_a_retry_sets_few_timers() -> None:
+    shift = Shift(retry=Retry(delayed=2, first=0.9, jitter=0.0))
+    runs: list[float] = []
+
+    @shift.app.handler(Told, id="told")
+    async def told(event: Told) -> None:
+        runs.append(round(shift.scene.clock.monotonic(), 2))
+        raise LookupError
+
+    async def story() -> None:
+        scene, app = shift.scene, shift.app
+        await scene.clock.advance(5.05)
+        await scene.run(app.publish(Told(1)))
+        await scene.clock.settle()
+        scene.clock.timers = 0
+        await scene.clock.advance(0.85)
+        assert scene.clock.timers < 10
+        assert len(runs) == 1
+        await scene.clock.advance(0.1)
+        assert runs[1:] == [pytest.approx(runs[0] + 0.9, abs=0.02)]
 
     shift.tell(story)
 

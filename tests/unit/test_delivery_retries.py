@@ -242,6 +242,7 @@ def test_bytes_that_nobody_can_read_are_buried_and_hold_up_nobody() -> None:
         await store.close()
         assert letters.keys() == {unknown.id, broken.id, b"short"}
         assert {letter.handler for letter in letters.values()} == {""}
+        assert {(letter.due_ms, letter.claims, letter.failures) for letter in letters.values()} == {(0, 0, 0)}
         assert letters[unknown.id].reason.startswith("[CTG-3010]")
         assert letters[broken.id].reason.startswith("CTG-3005 ")
         assert letters[broken.id].frame == broken.frame
@@ -329,6 +330,37 @@ def test_what_belongs_to_a_handler_that_is_gone_waits_for_it() -> None:
 
     run(main())
     assert runs == [2]
+
+
+def deep(depth: int) -> None:
+    if not depth:
+        raise LookupError("innermost")
+    deeper(depth - 1)
+
+
+def deeper(depth: int) -> None:
+    deep(depth)
+
+
+def test_of_a_long_trace_the_end_is_kept() -> None:
+    failing = Failing(Retry(delayed=0))
+    try:
+        deep(30)
+    except LookupError as error:
+        failing.errors = [error]
+    (letter,) = failing.handle()["letters"]
+    (failure,) = history_of(letter)
+    assert failure.trace.count("  File ") == 8
+    assert failure.trace.endswith("LookupError: innermost\n")
+
+
+def test_a_trace_of_many_words_is_cut_at_its_beginning() -> None:
+    failing = Failing(Retry(delayed=0))
+    failing.errors = [LookupError("\n".join(str(number) for number in range(3000)))]
+    (letter,) = failing.handle()["letters"]
+    (failure,) = history_of(letter)
+    assert len(failure.trace) == 4000
+    assert failure.trace.endswith("\n2999\n")
 
 
 def test_an_exception_group_and_what_it_holds_are_told() -> None:

@@ -11,6 +11,7 @@ import pytest
 from catga import Batch, Catga, Event
 from catga.clock import sleep
 from catga.testing import VirtualClock, run
+from catga.testing.clock import VirtualTimer
 
 Seen = list[tuple[float, list[int]]]
 """When each list began, and what was in it."""
@@ -95,6 +96,37 @@ def test_a_later_item_does_not_restart_the_age() -> None:
     run(story())
 
 
+def test_a_list_that_waits_costs_one_timer_and_no_task() -> None:
+    async def story() -> None:
+        ticks = Ticks(Batch(size=100, wait=5.0))
+        armed: list[float] = []
+        call_at = ticks.clock.call_at
+
+        def noting(when: float, call: Callable[[], object]) -> VirtualTimer:
+            armed.append(round(when, 2))
+            return call_at(when, call)
+
+        ticks.clock.call_at = noting  # type: ignore[method-assign]
+        async with ticks:
+            before = asyncio.all_tasks()
+            for number in range(3):
+                await ticks.add(number)
+                await ticks.clock.advance(1.0)
+            assert asyncio.all_tasks() == before
+            assert armed == [5.0]
+            ticks.then = lambda: ticks.app.publish(Tick(7))
+            await ticks.clock.advance(2.5)
+            ticks.then = None
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1, 2]]
+            # The list that was begun meanwhile has one of its own.
+            await ticks.clock.advance(4.0)
+            assert armed == [5.0, 10.0]
+            await ticks.clock.advance(1.0)
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1, 2], [7]]
+
+    run(story())
+
+
 def test_a_list_that_fills_while_another_is_handled_is_as_old_as_its_oldest_item() -> None:
     async def story() -> None:
         ticks = Ticks(Batch(size=2, wait=1.0))
@@ -115,6 +147,23 @@ def test_a_list_that_fills_while_another_is_handled_is_as_old_as_its_oldest_item
             await ticks.add(5)
             await ticks.clock.advance(4.6)
             assert [numbers for _, numbers in ticks.seen[2:]] == [[3, 4], [5]]
+
+    run(story())
+
+
+def test_a_list_that_was_begun_behind_a_closed_one_is_timed_when_those_are_done() -> None:
+    async def story() -> None:
+        ticks = Ticks(Batch(size=2, wait=5.0))
+        ticks.then = lambda: sleep(ticks.clock, 0.6)
+        async with ticks:
+            await ticks.clock.advance(7.3)
+            await ticks.add(0, 1)
+            await ticks.clock.advance(0.1)
+            await ticks.add(2, 3, 4)
+            await ticks.clock.advance(4.9)
+            assert [numbers for _, numbers in ticks.seen] == [[0, 1], [2, 3]]
+            await ticks.clock.advance(0.2)
+            assert ticks.seen[2:] == [(pytest.approx(7.3 + 5.1, abs=0.01), [4])]
 
     run(story())
 

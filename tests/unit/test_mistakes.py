@@ -364,6 +364,8 @@ def test_data_can_be_held(annotation: Any) -> None:
     [
         Strange,
         list[Strange],
+        list[list[Strange]],
+        dict[str, list[tuple[list[Strange]]]],
         dict[str, Strange],
         dict[Strange, str],
         tuple[int, Strange],

@@ -9,7 +9,8 @@ import pytest
 
 import catga
 import catga.ports
-from catga import Batch, Catga, Context, Queue, Retry, middleware
+from catga import Batch, Catga, Context, Queue, Receipt, Retry, middleware
+from catga.delivery.failures import Failure
 
 PUBLIC = [
     "Batch",
@@ -97,9 +98,11 @@ def test_what_is_not_said_means_what_the_pages_say() -> None:
     assert defaults(middleware.Logging) == {"logger": None, "successes": False}
 
 
-@pytest.mark.parametrize("value", [Batch(), Queue(), Retry()])
-def test_options_are_shared_and_so_cannot_be_changed(value: msgspec.Struct) -> None:
-    name = value.__struct_fields__[0]
-    with pytest.raises(AttributeError):
-        setattr(value, name, 1)
-    assert Context(Catga("a")) != Context(Catga("a"))
+@pytest.mark.parametrize("cls", [Batch, Queue, Retry, Receipt, Failure, middleware.Span])
+def test_what_is_given_out_cannot_be_changed(cls: type[msgspec.Struct]) -> None:
+    assert cls.__struct_config__.frozen
+
+
+def test_contexts_are_told_apart() -> None:
+    app = Catga("a")
+    assert Context(app) != Context(app)

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from catga.errors import SchemaMismatch
+from catga.errors import SchemaMismatch, StoreCorrupt
 
 VERSION = 1
 
@@ -46,7 +46,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Brings the file to this release's schema, inside one transaction; refuses a file from a newer release."""
     connection.execute("begin immediate")
     try:
-        found = _version(connection)
+        found = _version(connection, path)
         if found > VERSION:
             raise SchemaMismatch(
                 f"{path} has schema {found}, this release knows {VERSION}",
@@ -66,7 +66,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 def check_version(connection: sqlite3.Connection, path: str) -> None:
     """That no other process has moved the schema on while this one was open."""
-    (found,) = connection.execute("select version from catga_schema").fetchone()
+    found = _version(connection, path)
     if found != VERSION:
         raise SchemaMismatch(
             f"{path} was moved to schema {found} while this process, which knows {VERSION}, was running",
@@ -75,10 +75,18 @@ def check_version(connection: sqlite3.Connection, path: str) -> None:
         )
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _version(connection: sqlite3.Connection, path: str) -> int:
     if connection.execute("select 1 from sqlite_master where name = 'catga_schema'").fetchone() is None:
         return 0
-    return int(connection.execute("select version from catga_schema").fetchone()[0])
+    found = connection.execute("select version from catga_schema").fetchone()
+    if found is None or type(found[0]) is not int:
+        raise StoreCorrupt(
+            "the SQLite store cannot be used: its schema has no version",
+            where=path,
+            why="the file is damaged",
+            fix="restore it from a backup; `sqlite3 file .recover` may save most of it",
+        )
+    return found[0]
 
 
 def _statements(script: str) -> list[str]:

@@ -124,6 +124,9 @@ class QueueConformance(Conformance):
         assert fates(outcomes) == [Commit.DUPLICATE, Commit.FAILED, Commit.STALE]
         one.consumer.rewind()
         assert numbers(await crew.drain(one.consumer)) == [0, 1, 2]
+        await crew.leave(one.consumer)
+        two = await self.instance(crew, "b")
+        assert numbers(await crew.drain(two.consumer)) == [0, 1, 2]
 
     async def test_a_channel_called_as_a_renamed_handler_keeps_its_messages(self, crew: Crew) -> None:
         one = await self.instance(crew)
