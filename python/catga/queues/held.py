@@ -39,7 +39,7 @@ class Held:
         """The last place there was when it was claimed: up to it a former holder may have had the rows."""
         self.ordered: Track = Track()
         self.urgent: Track = Track()
-        self.ended = False
+        self.ended: bool = False
         """Something has ended since its position was kept."""
         self.wanted: bool = False
         """Another instance is short of parts: this one is worked off and given back."""

@@ -4,7 +4,7 @@ import asyncio
 import selectors
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -42,7 +42,7 @@ class IdleLoop(asyncio.SelectorEventLoop):
 
     def _make_socket_transport(self, sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
         # The one place at which asyncio makes them, whoever asks for them.
-        transport: Any = super()._make_socket_transport(sock, *args, **kwargs)  # type: ignore[misc]
+        transport: Any = cast("Any", super())._make_socket_transport(sock, *args, **kwargs)
         number, write, lost = sock.fileno(), transport.write, transport._call_connection_lost
         self._sockets += 1
 

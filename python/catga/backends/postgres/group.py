@@ -25,7 +25,7 @@ class Groups:
         self._schema = schema
         self._where = where
         self._guard = Guard(schema)
-        self.colocated = False
+        self.colocated: bool = False
 
     def books(self, units: Sequence[Unit]) -> Books:
         """What they write beside their statements."""

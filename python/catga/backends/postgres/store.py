@@ -65,7 +65,7 @@ class PostgresStore:
         )
         self.names: Names = Names(dialect, NAMES)
         self.bell: Bell = Bell(clock)
-        self.version = 0
+        self.version: int = 0
         """Counts the commits of this process that published."""
         self._guard = Guard(options.schema)
         self._groups = Groups(self.names, options.schema, self.store_id)
