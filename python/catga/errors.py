@@ -287,6 +287,22 @@ class CommitRefused(StoreError):
     code = "CTG-4011"
 
 
+class TransportError(CatgaError):
+    """What carries messages between processes cannot be used as it should."""
+
+
+class TransportUnavailable(TransportError):
+    """It does not answer, or refuses us; nothing is lost, and the work goes on when it answers again."""
+
+    code = "CTG-6001"
+
+
+class TransportMismatch(TransportError):
+    """It is set up in a way that would break promises."""
+
+    code = "CTG-6002"
+
+
 class DeliveryError(CatgaError):
     """Why a message went to the dead letters."""
 

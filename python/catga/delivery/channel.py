@@ -14,7 +14,7 @@ from catga.delivery.means import Means
 from catga.delivery.retries import Retries
 from catga.delivery.work import Target
 from catga.delivery.workers import Workers
-from catga.errors import Poison, StoreError
+from catga.errors import Poison, StoreError, TransportError
 from catga.ports.messages import Delivery
 
 log: logging.Logger = logging.getLogger("catga.delivery")
@@ -113,7 +113,10 @@ class Channel:
                 # What was handed out and not taken in is received again, with what came behind it.
                 hand.rewind = True
                 log.warning(
-                    "channel %s cannot receive: %s", self.name, error, exc_info=not isinstance(error, StoreError)
+                    "channel %s cannot receive: %s",
+                    self.name,
+                    error,
+                    exc_info=not isinstance(error, (StoreError, TransportError)),
                 )
                 await self._patience.wait(PATIENCE)
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from catga.clock import Bell, Clock
-from catga.errors import StoreError
+from catga.errors import StoreError, TransportError
 from catga.ports.messages import PARTS, Lease, Outgoing
 from catga.ports.store import Store
 from catga.ports.transport import Sent, Transport
@@ -57,7 +57,7 @@ class Relay:
                     await self._renew()
                 now = self._clock.monotonic()
                 busy = await self._publish([lease for lease in self._leases if lease.valid_until > now])
-            except (StoreError, OSError) as error:
+            except (StoreError, TransportError, OSError) as error:
                 log.warning("the relay cannot go on now: %s", error)
                 await self._bell.wait(0.5)
             if not busy:

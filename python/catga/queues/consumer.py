@@ -139,6 +139,7 @@ class LeasedConsumer:
         self._held.clear()
         self._tokens.clear()
         await self._leases.release(self._channel, self._owner, [each.lease for each in held], leave=True)
+        await self._rows.close()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

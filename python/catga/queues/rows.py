@@ -52,6 +52,10 @@ class Rows(Protocol):
         """Removes rows, each only if nobody has claimed its part since that lease; whether nobody had."""
         ...
 
+    async def close(self) -> None:
+        """After the last question."""
+        ...
+
     def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
         """Where the next holder begins, if it shall begin before these rows, the oldest of each kind that have not ended (None:
         behind all that was read). None from a backend whose rows are gone when they have ended."""

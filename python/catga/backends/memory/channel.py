@@ -79,6 +79,9 @@ class MemoryRows:
                 data.end(token)
         return fresh
 
+    async def close(self) -> None:
+        """Nothing was opened."""
+
     def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
         """None is kept: what is left begins where the line does."""
         return None

@@ -118,6 +118,9 @@ class PostgresRows:
         now = self._store.clock.monotonic()
         return [lease.valid_until > now for _, lease in items]
 
+    async def close(self) -> None:
+        """Nothing was opened."""
+
     def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
         """See the port."""
         lanes = self._parts[part]

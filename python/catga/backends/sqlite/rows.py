@@ -119,6 +119,9 @@ class SqliteRows:
 
         return await self._store.write(end) if items else []
 
+    async def close(self) -> None:
+        """Nothing was opened."""
+
     def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
         """None is kept: what is left begins where the table does."""
         return None

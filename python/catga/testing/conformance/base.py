@@ -130,10 +130,10 @@ def id_of(number: int) -> bytes:
 
 
 def message(
-    number: int, key: bytes | None = None, part: int = 0, priority: int = 4, channel: str = CHANNEL
+    number: int, key: bytes | None = None, part: int = 0, priority: int = 4, channel: str = CHANNEL, turn: int = 0
 ) -> Outgoing:
-    """A message whose frame says its number."""
-    return Outgoing(id_of(number), channel, part, key, priority, 0, b"%d" % number)
+    """A message whose frame says its number; that of another `turn` is another message."""
+    return Outgoing(id_of(turn << 64 | number), channel, part, key, priority, 0, b"%d" % number)
 
 
 def numbers(items: Sequence[Any]) -> list[int]:
