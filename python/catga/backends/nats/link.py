@@ -64,7 +64,7 @@ class Link:
         if self._client is not None:
             return
         try:
-            client = await nats.connect(
+            client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
                 self.options.server,
                 name="catga",
                 connect_timeout=max(1, round(self.options.timeout)),
@@ -78,7 +78,9 @@ class Link:
             raise transport_error(error, self.where) from error
         self._client = client
         self._inbox = client.new_inbox()
-        await client.subscribe(f"{self._inbox}.*", cb=self._heard, pending_msgs_limit=0, pending_bytes_limit=0)
+        await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
+            f"{self._inbox}.*", cb=self._heard, pending_msgs_limit=0, pending_bytes_limit=0
+        )
 
     async def close(self) -> None:
         """Sends what is left to send."""
@@ -100,7 +102,7 @@ class Link:
     @property
     def jetstream(self) -> JetStreamContext:
         """The driver's."""
-        return self.client.jetstream(timeout=self.options.timeout)
+        return self.client.jetstream(timeout=self.options.timeout)  # pyright: ignore[reportUnknownMemberType]
 
     async def read(self, stream: str, readings: Sequence[Reading]) -> list[list[Entry]]:
         """Entries of a stream for each, in their order; all questions are asked at once."""

