@@ -12,7 +12,7 @@ from catga.ports.messages import PARTS, WINDOW, Delivery, Lease
 from catga.ports.store import Store
 from catga.ports.transport import Settle, Settled
 from catga.queues.held import Held, Track
-from catga.queues.rows import Row, Rows, Want
+from catga.queues.rows import Restarted, Row, Rows, Want
 
 log: logging.Logger = logging.getLogger("catga.queues")
 
@@ -77,8 +77,12 @@ class LeasedConsumer:
             if self._clock.monotonic() >= self._saved + self._pause():
                 await self._save(list(self._held.values()))
             version = self._rows.version()
-            if found := await self._look(most):
-                return found
+            try:
+                if found := await self._look(most):
+                    return found
+            except Restarted:
+                await self._claim_anew()
+                continue
             if (left := until - self._clock.monotonic()) <= 0:
                 break
             await self._rows.changed(version, min(left, self._pause()))
@@ -229,28 +233,40 @@ class LeasedConsumer:
             await self._leases.release(self._channel, self._owner, [each.lease for each in idle])
         self._rows.wake()
 
+    async def _claim_anew(self) -> None:
+        """Under new epochs, so that what is out of the old ones is not committed beside what is read again."""
+        async with self._renewing:
+            await self._leases.release(self._channel, self._owner, [held.lease for held in self._held.values()])
+            for held in self._held.values():
+                self._forget(held)
+            self._held = {}
+            await self._renew()
+
     def _pause(self) -> float:
         """Seconds between two savings."""
         held = self._held.values()
         return SAVE_IDLE if any(each.ended for each in held) and not any(each.out for each in held) else SAVE
 
     async def _save(self, held: Sequence[Held]) -> None:
-        moved: list[tuple[Lease, str]] = []
-        for each in held:
-            if each.ended:
-                position = self._rows.position(each.lease.part, each.ordered.oldest, each.urgent.oldest)
-                if position is not None:
-                    moved.append((each.lease, position))
-                # Before the await: what ends meanwhile is not in it.
-                each.ended = False
+        moved = [each for each in held if each.ended]
+        for each in moved:
+            # Before the await: what ends meanwhile is not in it.
+            each.ended = False
         self._saved = self._clock.monotonic()
-        if moved:
-            try:
-                await self._leases.advance(self._owner, moved)
-            except BaseException:
-                for each in held:
-                    each.ended = True
-                raise
+        if not moved:
+            return
+        leases = [each.lease for each in moved]
+        try:
+            said = await self._rows.positions(
+                [(each.lease.part, each.ordered.oldest, each.urgent.oldest) for each in moved]
+            )
+            kept = [(lease, position) for lease, position in zip(leases, said, strict=True) if position is not None]
+            if kept:
+                await self._leases.advance(self._owner, kept)
+        except BaseException:
+            for each in moved:
+                each.ended = True
+            raise
 
     def _new(self, lease: Lease) -> bool:
         known = self._held.get(lease.part)

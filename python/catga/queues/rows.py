@@ -14,6 +14,15 @@ Want: TypeAlias = tuple[int, bool, int]
 """(part, urgent, room): up to so many rows of a part, either of those that are urgent or of the others."""
 
 
+End: TypeAlias = tuple[int, Row | None, Row | None]
+"""(part, ordered, urgent): the oldest rows of each kind that have not ended; None: all that was read has."""
+
+
+class Restarted(Exception):
+    """The backend crashed, and may have forgotten what it had shown: its parts are claimed anew, and read from their kept
+    positions."""
+
+
 def rank_of(message: Outgoing) -> int:
     """Without a key who is urgent goes first; all others keep the order of their commits, in the rank `NORMAL`."""
     return message.priority if message.key is None and message.priority < NORMAL else NORMAL
@@ -45,7 +54,7 @@ class Rows(Protocol):
     ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
         """The next rows, from want to want until there are `most`: those of the rank `NORMAL` in the order in which they
         became visible, urgent ones most urgent first where the backend can. `known` are urgent ones that were read and have
-        not ended; they do not come again. And which (part, urgent) have no more now."""
+        not ended; they do not come again. And which (part, urgent) have no more now. Raises `Restarted`."""
         ...
 
     async def end(self, items: Sequence[tuple[int, Lease]]) -> Sequence[bool]:
@@ -56,7 +65,7 @@ class Rows(Protocol):
         """After the last question."""
         ...
 
-    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
-        """Where the next holder begins, if it shall begin before these rows, the oldest of each kind that have not ended (None:
-        behind all that was read). None from a backend whose rows are gone when they have ended."""
+    async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
+        """Where the next holder of each part begins: before its oldest rows. What is behind it stays read, even if the backend
+        crashes now. None where nothing can be said, and from a backend whose rows are gone when they have ended."""
         ...

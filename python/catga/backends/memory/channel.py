@@ -8,7 +8,7 @@ from catga.backends.memory.rows import Row as MemoryRow
 from catga.backends.memory.store import MemoryStore
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
-from catga.queues import Row, Want
+from catga.queues import End, Row, Want
 
 
 class MemoryRows:
@@ -82,9 +82,9 @@ class MemoryRows:
     async def close(self) -> None:
         """Nothing was opened."""
 
-    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
+    async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
         """None is kept: what is left begins where the line does."""
-        return None
+        return [None] * len(ends)
 
     def _line(self, part: int, rank: int) -> Sequence[MemoryRow]:
         return list(self._store.data.queue(self._channel, part).line(rank).after(0))

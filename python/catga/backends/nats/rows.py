@@ -10,7 +10,7 @@ from catga.backends.nats.streams import Stream
 from catga.clock import Bell
 from catga.ports.messages import Lease
 from catga.ports.store import Store
-from catga.queues import Row, Want
+from catga.queues import End, Row, Want
 from catga.queues.line import Line
 from catga.queues.packs import BITS
 
@@ -122,8 +122,11 @@ class NatsRows:
         now = self._clock.monotonic()
         return [lease.valid_until > now for _, lease in items]
 
-    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
-        """See the port."""
+    async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
+        """See the port. What was read was written to the disk before."""
+        return [self._position(*end) for end in ends]
+
+    def _position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
         first, second = (
             self._lines[part, rank].next if row is None else row[2] for rank, row in ((False, ordered), (True, urgent))
         )

@@ -23,12 +23,18 @@ RELAXED = "set local synchronous_commit = off"
 
 
 class Line:
-    """A connection that is made again when it was lost. One at a time uses it."""
+    """A connection that is made again when it was lost. One at a time uses it.
+
+    A crash of the server ends every connection, and after it numbers of transactions come again whose ends were not on its
+    disk. So what was seen on one connection is known on the next only if it was made sure.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self.era: int = 0
+        """Counts how often it was made; it is this one as long as it is used."""
 
     @asynccontextmanager
     async def use(self) -> AsyncGenerator[Connection]:
@@ -37,6 +43,7 @@ class Line:
             connection = self._connection
             if connection is None or connection.is_closed():
                 connection = self._connection = await self._connect()
+                self.era += 1
             try:
                 yield connection
             except BaseException as error:
@@ -141,6 +148,12 @@ class Database:
             "timeout": seconds,
             "server_settings": {"application_name": "catga", **settings},
         }
+
+
+async def make_sure(connection: Connection) -> None:
+    """Returns when all that this connection has seen would be there after a crash: a commit that waits for the disk waits for
+    those before it."""
+    await connection.execute("select pg_logical_emit_message(true, 'catga', '')")
 
 
 def asking(connection: Connection) -> Callable[[Ask], Awaitable[Rows]]:

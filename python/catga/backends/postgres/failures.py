@@ -14,8 +14,9 @@ from catga.errors import (
     StoreUnavailable,
 )
 
-LOST = (OSError, EOFError, TimeoutError, asyncpg.PostgresConnectionError)
-"""The line, not the statement: nothing is known of what was under way."""
+LOST = (OSError, EOFError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError)
+"""The line, not the statement: nothing is known of what was under way. The driver's internal error is what it raises between
+the server's farewell and the end of the connection."""
 
 STALE, DUPLICATE, OURS = "CT001", "CT002", "CT003"
 """What our own functions raise."""

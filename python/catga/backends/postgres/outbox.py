@@ -1,11 +1,12 @@
 """The outbox as relays read it: a lane per part; how far it has been sent is kept now and then."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from catga.backends.postgres.books import outbox_lane, unpacked
-from catga.backends.postgres.database import INSIDE, RELAXED, Database
+from catga.backends.postgres.database import INSIDE, RELAXED, Connection, Database
 from catga.backends.postgres.lanes import LaneReader, Want
 from catga.backends.postgres.reading import BEGINNING, Lane, Place, Step, before
 from catga.clock import Clock
@@ -51,15 +52,28 @@ class Outbox:
         self._reader = LaneReader(self._schema)
         self._parts: dict[int, Part] = {}
         self._saved = clock.monotonic()
+        self._era = 0
+        """Of the connection on which the parts are read."""
 
     async def read(self, leases: Sequence[Lease], most: int) -> Sequence[Outgoing]:
-        """One question for all parts of which there is not enough in memory."""
-        await self._begin([lease for lease in leases if not self._ours(lease)])
-        parts = [self._parts[lease.part] for lease in leases]
+        """One question for all parts of which there is not enough in memory; all of them anew, if the server has crashed."""
+        while True:
+            await self._begin([lease for lease in leases if not self._ours(lease)])
+            parts = [self._parts[lease.part] for lease in leases]
+            if await self._look(parts, most):
+                break
+        rows: list[Outgoing] = []
+        for part in parts:
+            rows += [row.message for row in part.rows[: most - len(rows)]]
+        return rows
+
+    async def _look(self, parts: Sequence[Part], most: int) -> bool:
         short = [part for part in parts if len(part.rows) < most]
         wants = [Want(outbox_lane(part.lease.part), part.lane, most - len(part.rows)) for part in short]
         while wants:
-            async with self._database.looker.use() as connection:
+            async with self._looking() as connection:
+                if connection is None:
+                    return False
                 answer = await self._reader.ask(connection, wants)
             by_lane = {outbox_lane(part.lease.part): part for part in short}
             again = any(want.lane.within for want in wants)
@@ -70,10 +84,19 @@ class Outbox:
                 part.rows.append(Row(message, row.number, row.step))
             if found or not again:
                 break
-        rows: list[Outgoing] = []
-        for part in parts:
-            rows += [row.message for row in part.rows[: most - len(rows)]]
-        return rows
+        return True
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncGenerator[Connection | None]:
+        """The connection that was looked with before; None where it had to be made again, and what was read is forgotten."""
+        line = self._database.looker
+        async with line.use() as connection:
+            if line.era != self._era:
+                self._era = line.era
+                self._parts.clear()
+                yield None
+            else:
+                yield connection
 
     async def sent(self, leases: Sequence[Lease], rows: Sequence[Outgoing]) -> Collection[int]:
         """See the port."""
@@ -95,11 +118,17 @@ class Outbox:
 
     async def save(self) -> None:
         """Keeps how far each part has been sent, where its lease still stands."""
-        moved = {part: text for part in self._parts.values() if (text := part.place.text) != part.saved}
         self._saved = self._clock.monotonic()
-        if not moved:
+        if all(part.place.text == part.saved for part in self._parts.values()):
             return
-        async with self._database.lent(writing=True) as connection, connection.transaction():
+        # Where it looks, so that what it has seen is as sure to be there after a crash as this is.
+        async with self._looking() as connection:
+            if connection is not None:
+                await self._save(connection)
+
+    async def _save(self, connection: Connection) -> None:
+        moved = {part: text for part in self._parts.values() if (text := part.place.text) != part.saved}
+        async with connection.transaction():
             await connection.execute(INSIDE)
             await connection.execute(RELAXED)
             await connection.execute(

@@ -4,13 +4,14 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from catga.backends.postgres.books import URGENT, lane_of
+from catga.backends.postgres.database import make_sure
 from catga.backends.postgres.failures import LOST
 from catga.backends.postgres.lanes import Answer, Found, LaneReader
 from catga.backends.postgres.lanes import Want as LaneWant
 from catga.backends.postgres.reading import BEGINNING, Lane, Place, before
 from catga.ports.messages import PARTS, Lease
 from catga.ports.store import Store
-from catga.queues import Row, Want
+from catga.queues import End, Restarted, Row, Want
 
 if TYPE_CHECKING:
     from catga.backends.postgres.store import PostgresStore
@@ -33,9 +34,11 @@ def parsed(position: str) -> tuple[Place, Place]:
 class Part:
     """Both lanes of one claim. A question that is under way when the part is claimed anew moves the old ones."""
 
-    __slots__ = ("ordered", "urgent")
+    __slots__ = ("era", "ordered", "urgent")
 
-    def __init__(self, ordered: Place, urgent: Place) -> None:
+    def __init__(self, ordered: Place, urgent: Place, era: int) -> None:
+        self.era: int = era
+        """Of the connection on which it is read."""
         self.ordered: Lane = Lane(ordered)
         self.urgent: Lane = Lane(urgent)
 
@@ -80,11 +83,12 @@ class PostgresRows:
     async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
         """Where the last holder said that it had ended."""
         positions = await self._leases.positions(self._scope, [lease.part for lease in leases])
-        for lease in leases:
-            text = positions.get(lease.part)
-            self._parts[lease.part] = Part(BEGINNING, BEGINNING) if text is None else Part(*parsed(text))
-        async with self._store.looking() as connection:
+        async with self._store.looking() as (connection, era):
             await self._reader.glance(connection)
+            for lease in leases:
+                text = positions.get(lease.part)
+                places = (BEGINNING, BEGINNING) if text is None else parsed(text)
+                self._parts[lease.part] = Part(*places, era)
         return [self._reader.drawn] * len(leases)
 
     async def read(
@@ -121,8 +125,14 @@ class PostgresRows:
     async def close(self) -> None:
         """Nothing was opened."""
 
-    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
+    async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
         """See the port."""
+        said = [(self._parts[end[0]].era, self._position(*end)) for end in ends]
+        async with self._store.looking() as (connection, era):
+            await make_sure(connection)
+            return [position if begun == era else None for begun, position in said]
+
+    def _position(self, part: int, ordered: Row | None, urgent: Row | None) -> str:
         lanes = self._parts[part]
         places = [
             lane.place if row is None else before(row[5], row[2])
@@ -138,7 +148,9 @@ class PostgresRows:
         for part, urgent, room in asked:
             number = lane_of(self._channel, part + URGENT * urgent)
             lanes.append(LaneWant(number, self._parts[part].lane(urgent), min(room, share, most)))
-        async with self._store.looking() as connection:
+        async with self._store.looking() as (connection, era):
+            if any(self._parts[part].era != era for part, _, _ in asked):
+                raise Restarted
             return asked, lanes, await self._reader.ask(connection, lanes)
 
     def _row(self, found: Found) -> Row:
@@ -147,7 +159,9 @@ class PostgresRows:
 
     async def _news(self) -> bool:
         try:
-            async with self._store.looking() as connection:
+            async with self._store.looking() as (connection, era):
+                if any(part.era != era for part in self._parts.values()):
+                    return True
                 now = await self._reader.glance(connection)
         except LOST:
             return True

@@ -144,11 +144,11 @@ class PostgresStore:
         await self.commit([Unit(publish=batch)])
 
     @asynccontextmanager
-    async def looking(self) -> AsyncGenerator[Raw]:
-        """The connection that reads the queue."""
+    async def looking(self) -> AsyncGenerator[tuple[Raw, int]]:
+        """The connection that reads the queue, and its era."""
         self.database.check()
         async with self.database.looker.use() as connection:
-            yield connection
+            yield connection, self.database.looker.era
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from catga.backends.sqlite.lists import delete_rows
 from catga.backends.sqlite.places import TURNS, last_turn, part_of, place
 from catga.messages import NORMAL
 from catga.ports.messages import Lease
-from catga.queues import Row, Want
+from catga.queues import End, Row, Want
 
 if TYPE_CHECKING:
     from catga.backends.sqlite.store import SqliteStore
@@ -122,9 +122,9 @@ class SqliteRows:
     async def close(self) -> None:
         """Nothing was opened."""
 
-    def position(self, part: int, ordered: Row | None, urgent: Row | None) -> str | None:
+    async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
         """None is kept: what is left begins where the table does."""
-        return None
+        return [None] * len(ends)
 
 
 _ROWS = "select number, frame from catga_queue where number > ? and number < ? order by number limit ?"

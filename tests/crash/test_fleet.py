@@ -1,0 +1,234 @@
+"""Producers, relays and consumers are killed, and the servers too, and the counts must come out: nothing lost, each effect
+once, every key in order.
+
+`CATGA_ROUNDS` sets how many rounds (3 by default, 50 in `make test-crash`), `CATGA_SEED` replays one.
+"""
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from catga.testing.servers import Nats, Postgres, Server
+from tests.crash.fleet import ROLES, Fleet
+from tests.crash.member import Ground, make_app
+
+ROUNDS = int(os.environ.get("CATGA_ROUNDS", "3"))
+SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
+MESSAGES = 2000
+"""In each round, and waiting at any time."""
+PACE = 0.1
+"""Seconds between two tenths of that."""
+LEASE = 3.0
+TABLES = """
+create table effects (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
+create table echoes (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
+"""
+
+
+def ask(url: str, sql: str) -> list[tuple[object, ...]]:
+    """Of the database, by a connection of its own."""
+
+    async def main() -> list[tuple[object, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(main())
+
+
+class Scene:
+    """The servers of one run."""
+
+    def __init__(self, postgres: Postgres, nats: Nats | None, wrong: str) -> None:
+        self.postgres = postgres
+        self.servers: list[Server] = [postgres] if nats is None else [postgres, nats]
+        store = f"{postgres.url}?lease={LEASE}&pool=2"
+        self.ground = Ground(store, store if nats is None else f"{nats.url}?lease={LEASE}", wrong)
+
+    def count(self, table: str) -> int:
+        """Effects so far."""
+        return int(str(ask(self.postgres.url, f"select count(*) from {table}")[0][0]))
+
+    def effects(self, table: str) -> list[tuple[str, int]]:
+        """In their order."""
+        return [
+            (str(key), int(str(number)))
+            for key, number in ask(self.postgres.url, f"select key, number from {table} order by seq")
+        ]
+
+    def longest_gap(self) -> float:
+        """Seconds in which nothing took effect."""
+        return float(
+            str(
+                ask(
+                    self.postgres.url,
+                    "select coalesce(max(extract(epoch from gap)), 0) from (select at - lag(at) over (order by at) as gap from effects) as gaps",
+                )[0][0]
+            )
+        )
+
+
+@contextmanager
+def scene(kind: str, wrong: str = "") -> Iterator[Scene]:
+    """With tables."""
+    with Postgres(settings={"max_connections": "300"}) as postgres:
+        asyncio.run(prepare(postgres.url))
+        if kind == "postgres":
+            yield Scene(postgres, None, wrong)
+        else:
+            with Nats(sync=True) as nats:
+                yield Scene(postgres, nats, wrong)
+
+
+async def prepare(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(TABLES)
+    await connection.close()
+
+
+def run(there: Scene, folder: Path, roles: tuple[str, ...], rounds: int = ROUNDS) -> Fleet:
+    """All rounds, and then the rest of the work."""
+    chance = random.Random(SEED)
+    fleet = Fleet(there.ground, folder, chance, roles)
+    feeder = Feeder(there, fleet)
+    feeder.start()
+    try:
+        for number in range(rounds):
+            feeder.wait_for(number * MESSAGES + chance.randrange(MESSAGES))
+            fleet.kill(chance.randint(1, 3))
+            if number % 5 == min(2, rounds - 1):
+                server = chance.choice(there.servers)
+                server.kill()
+                time.sleep(chance.uniform(0.2, 1.0))
+                server.start()
+            fleet.replace_ended()
+        feeder.wait_for(rounds * MESSAGES)
+    finally:
+        feeder.end()
+    finish(there, fleet)
+    return fleet
+
+
+class Feeder(threading.Thread):
+    """Asks for more and more, as long as it is worked off: there is always work, and never much."""
+
+    def __init__(self, there: Scene, fleet: Fleet) -> None:
+        super().__init__()
+        self._there = there
+        self._fleet = fleet
+        self._allowed = 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(PACE):
+            try:
+                if self._fleet.attempted() - self._there.count("effects") >= MESSAGES:
+                    continue
+            except (OSError, asyncpg.PostgresError):
+                # The server was killed a moment ago.
+                continue
+            self._allowed += MESSAGES // 10
+            self._fleet.allow(self._allowed)
+
+    def wait_for(self, messages: int) -> None:
+        """Until so many were asked for; those that could not start while a server was away start meanwhile."""
+        while self._allowed < messages:
+            self._fleet.replace_ended()
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def finish(there: Scene, fleet: Fleet) -> None:
+    """Waits until nothing is left to do."""
+
+    async def settled() -> None:
+        app = make_app(there.ground)
+        await app.start(work=False)
+        async with asyncio.timeout(120):
+            while await app._alive().pending():
+                fleet.replace_ended()
+                await asyncio.sleep(0.1)
+        await app.stop()
+
+    # The last ones may be between the outbox and the broker.
+    until = time.monotonic() + 120
+    while len(fleet.acknowledged() - set(there.effects("effects"))) and time.monotonic() < until:
+        fleet.replace_ended()
+        time.sleep(0.1)
+    asyncio.run(settled())
+    while there.count("echoes") < there.count("effects") and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def verdict(there: Scene, fleet: Fleet) -> dict[str, int]:
+    """What went wrong, counted."""
+    acknowledged = fleet.acknowledged()
+    effects, echoes = there.effects("effects"), there.effects("echoes")
+    return {
+        "lost": len(acknowledged - set(effects)),
+        "repeated": sum(count - 1 for count in Counter(effects).values()),
+        "inversions": inversions(effects),
+        "echoes lost": len(set(effects) - set(echoes)),
+        "echoes repeated": sum(count - 1 for count in Counter(echoes).values()),
+        "echoes inverted": inversions(echoes),
+    }
+
+
+def inversions(effects: list[tuple[str, int]]) -> int:
+    """Messages that took effect after a later one of their key."""
+    last: dict[str, int] = {}
+    found = 0
+    for key, number in effects:
+        found += number < last.get(key, -1)
+        last[key] = max(number, last.get(key, -1))
+    return found
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["postgres", "postgres and nats"])
+def test_nothing_is_lost_or_repeated_or_reordered(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roles = ROLES if kind != "postgres" else ("producer", "consumer")
+    with scene(kind) as there:
+        fleet = run(there, tmp_path, roles)
+        counted = verdict(there, fleet)
+        with capsys.disabled():
+            print(
+                f"\n{kind} seed={SEED}: {len(fleet.acknowledged()):,} acknowledged, {there.count('effects'):,} took effect, {fleet.killed} killed, {fleet.busy} with work in hand,"
+                f" longest time without an effect {there.longest_gap():.1f} s, {counted}"
+            )
+        assert not any(counted.values()), (counted, SEED)
+        assert fleet.busy >= 0.8 * fleet.killed
+        assert not any(fleet.stop())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("wrong", "sign"), [("reads by number", "lost"), ("no leases", "inversions")])
+def test_what_is_done_wrong_is_found_out(wrong: str, sign: str, tmp_path: Path) -> None:
+    with scene("postgres", wrong) as there:
+        fleet = Fleet(there.ground, tmp_path, random.Random(SEED), ("producer", "consumer"))
+        fleet.allow(4 * MESSAGES)
+        until = time.monotonic() + 60
+        while not verdict(there, fleet)[sign] and time.monotonic() < until:
+            time.sleep(1.0)
+        # What is still on its way is not lost: whoever reads by number never comes back for it.
+        time.sleep(5.0)
+        counted = verdict(there, fleet)
+        fleet.kill(8)
+        fleet.stop()
+        assert counted[sign] > 0, counted

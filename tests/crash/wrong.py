@@ -1,0 +1,38 @@
+"""What others have done wrong, done on purpose: the harness must notice."""
+
+from collections.abc import Callable
+
+from catga.backends.postgres import lanes
+from catga.backends.postgres.store import PostgresStore
+from catga.ports import Lease, Share
+
+
+def read_by_number() -> None:
+    """Rows are read above the last number that was seen: those of transactions that end later are never looked for."""
+    question = lanes.question
+
+    def naive(schema: str) -> str:
+        return question(schema).replace("where w.past < w.drawn and", "where false and")
+
+    lanes.question = naive
+
+
+def share_everything() -> None:
+    """Everybody works every part, and no commit is fenced."""
+
+    async def claim(self: PostgresStore, scope: str, owner: str, parts: int, ttl: float) -> Share:
+        until = self.clock.monotonic() + ttl
+        return Share([Lease(scope, part, 0, until) for part in range(parts)], 0)
+
+    books = PostgresStore.commit
+
+    async def commit(self: PostgresStore, units: object) -> object:
+        for unit in units:  # type: ignore[attr-defined]
+            unit.leases = ()
+        return await books(self, units)  # type: ignore[arg-type]
+
+    PostgresStore.claim = claim  # type: ignore[method-assign]
+    PostgresStore.commit = commit  # type: ignore[method-assign, assignment]
+
+
+WRONG: dict[str, Callable[[], None]] = {"reads by number": read_by_number, "no leases": share_everything}
