@@ -30,8 +30,8 @@ class Nats(Server):
 
     def prepare(self) -> None:
         """Writes its configuration."""
-        sync = "sync_interval: always" if self._sync else ""
-        text = f'jetstream {{ store_dir: "{self.folder}" {sync} }}\nmax_payload: 1MB\n'
+        sync = ", sync_interval: always" if self._sync else ""
+        text = f'jetstream {{ store_dir: "{self.folder}"{sync} }}\nmax_payload: 1MB\n'
         (self.folder / "nats.conf").write_text(text)
 
     def command(self) -> Sequence[str]:
