@@ -1,7 +1,8 @@
 """Which keys wait: a message of key K behind one that waits for its retry must wait too, or it would overtake."""
 
+import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -28,13 +29,32 @@ class Blocked:
         self._dead: dict[Place, bytes] = {}
         """Heads that are dead letters and block."""
         self._freed: set[Place] = set()
+        self._resets = 0
+        self._learning = asyncio.Lock()
 
     def unknown(self, leases: Iterable[Lease]) -> list[int]:
         """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
         return [lease.part for lease in leases if self._epochs.get(lease.part) != lease.epoch]
 
-    def load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
-        """What is parked in parts that were just taken over."""
+    def reset(self) -> None:
+        """What became of a commit is not known: what is parked is read again. Nothing may be in hand."""
+        for place in list(self._parts):
+            self._forget(place)
+        self._epochs.clear()
+        self._resets += 1
+
+    async def learn(self, leases: Mapping[int, Lease], read: Callable[[list[int]], Awaitable[Sequence[Waiting]]]) -> None:
+        """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
+        while fresh := self.unknown(leases.values()):
+            async with self._learning:
+                # Somebody else may have learned it meanwhile, and what has ended since is no longer as it was read.
+                if fresh := self.unknown(leases.values()):
+                    resets = self._resets
+                    rows = await read(fresh)
+                    if resets == self._resets:
+                        self._load([leases[part] for part in fresh], rows)
+
+    def _load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
         epochs = {lease.part: lease.epoch for lease in leases}
         for place in [place for place, part in self._parts.items() if part in epochs]:
             self._forget(place)

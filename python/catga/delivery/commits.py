@@ -105,9 +105,8 @@ class Commits:
                 await self._patience.wait(PATIENCE)
                 self._some.set()
             except Exception as error:
-                # Whatever waits behind these in memory would overtake them: everything is read again, in order.
-                self._unknown(error)
-                self._hand.drop_queued(*(work for work, _, _, _ in group))
+                self._warn(error)
+                self._hand.give_up([work for work, _, _, _ in group])
                 for _, _, _, ctx in group:
                     if ctx is not None:
                         await leave(ctx)
@@ -123,14 +122,13 @@ class Commits:
                 log.warning("channel %s cannot commit: %s", self._name, error)
                 await self._patience.wait(PATIENCE)
             except Exception as error:
-                self._unknown(error)
+                self._warn(error)
                 return Outcome(Commit.STALE)
             else:
                 return outcome
 
-    def _unknown(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         log.warning("channel %s: %s", self._name, error, exc_info=not isinstance(error, OutcomeUnknown))
-        self._hand.rewind = True
 
     async def ended(self, group: Sequence[Finished], outcomes: Sequence[Outcome]) -> None:
         """What each outcome means for its work, its key and its delivery."""

@@ -41,7 +41,7 @@ class Retries:
         while not self._hand.stopping:
             full = False
             try:
-                full = not self.paused and await self._look()
+                full = not self.paused and not self._hand.rewind and await self._look()
                 due = await self._store.next_due()
             except Exception as error:
                 known = isinstance(error, CatgaError)
@@ -64,6 +64,9 @@ class Retries:
             *await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT),
             *await self._followers(leases),
         ]
+        if self._hand.rewind or self._hand.blocked.unknown(leases.values()):
+            # Something was given up meanwhile: what waits before these may have changed.
+            return False
         await self._take([row for row in rows if (row.handler, row.id) not in self._hand.retrying], leases)
         return len(rows) >= CREDIT
 
