@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
@@ -28,7 +29,7 @@ class Blocked:
         """Where those stand that wait for their retry or replay; all others of the key wait behind them."""
         self._dead: dict[Place, bytes] = {}
         """Heads that are dead letters and block."""
-        self._freed: set[Place] = set()
+        self._freed: OrderedDict[Place, None] = OrderedDict()
         self._resets = 0
         self._learning = asyncio.Lock()
 
@@ -62,7 +63,7 @@ class Blocked:
         for row in rows:
             place = (row.handler, row.key)
             self._add(place, row.part, row.id)
-            self._freed.add(place)
+            self._freed[place] = None
             if row.dead:
                 self._dead[place] = row.id
 
@@ -98,21 +99,26 @@ class Blocked:
             if parks.state is ParkedState.DEAD:
                 self._dead[place] = id
         if place in self.waiting and place not in self._heads:
-            self._freed.add(place)
+            self._freed[place] = None
 
     def suspect_dead(self) -> None:
         """Dead letters that block may have been purged by somebody else: some of their keys are looked at, all in turn."""
         for place in list(islice(self._dead, ASKED)):
             self._dead[place] = self._dead.pop(place)
-            self._freed.add(place)
+            self._freed[place] = None
 
     def next_freed(self) -> tuple[str, bytes, int] | None:
         """(handler, key, part) whose followers may be able to go on; each once."""
         while self._freed:
-            handler, key = place = self._freed.pop()
+            (handler, key), _ = self._freed.popitem(last=False)
+            place = (handler, key)
             if key is not None and place in self._parts:
                 return handler, key, self._parts[place]
         return None
+
+    def free(self, places: Iterable[Place]) -> None:
+        """Their followers are to be looked for."""
+        self._freed.update(dict.fromkeys(places))
 
     def went_on(self, handler: str, key: bytes) -> None:
         """Followers were found with nothing before them: a dead letter that stood there has been purged."""
@@ -145,4 +151,4 @@ class Blocked:
     def _forget(self, place: Place) -> None:
         for known in (self.waiting, self._parts, self._heads, self._dead):
             known.pop(place, None)
-        self._freed.discard(place)
+        self._freed.pop(place, None)

@@ -60,25 +60,34 @@ class Retries:
         if not leases:
             return False
         await self._intake.learn(leases)
-        rows = [
-            *await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT),
-            *await self._followers(leases),
-        ]
+        # What is in hand now may have ended by the time it is read; and a key that is freed twice is read twice.
+        busy = frozenset(self._hand.retrying)
+        due = await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT)
+        rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases))}
         if self._hand.rewind or self._hand.blocked.unknown(leases.values()):
             # Something was given up meanwhile: what waits before these may have changed.
             return False
-        await self._take([row for row in rows if (row.handler, row.id) not in self._hand.retrying], leases)
+        await self._take([row for name, row in rows.items() if name not in busy], leases)
         return len(rows) >= CREDIT
 
     async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
         found: list[Parked] = []
         blocked = self._hand.blocked
         blocked.suspect_dead()
-        while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
-            handler, key, part = freed
-            if part in leases and (rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS)):
-                blocked.went_on(handler, key)
-                found += rows
+        asked: list[tuple[str, bytes]] = []
+        try:
+            while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
+                handler, key, part = freed
+                if part not in leases:
+                    continue
+                asked.append((handler, key))
+                if rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS):
+                    blocked.went_on(handler, key)
+                    found += rows
+        except BaseException:
+            # None of them was taken up.
+            blocked.free(asked)
+            raise
         return found
 
     async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
