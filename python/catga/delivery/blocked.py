@@ -35,7 +35,7 @@ class Blocked:
 
     def unknown(self, leases: Iterable[Lease]) -> list[int]:
         """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
-        return [lease.part for lease in leases if self._epochs.get(lease.part) != lease.epoch]
+        return [lease.part for lease in leases if self._epochs.get(lease.part, -1) < lease.epoch]
 
     def reset(self) -> None:
         """What became of a commit is not known: what is parked is read again. Nothing may be in hand."""
@@ -44,7 +44,9 @@ class Blocked:
         self._epochs.clear()
         self._resets += 1
 
-    async def learn(self, leases: Mapping[int, Lease], read: Callable[[list[int]], Awaitable[Sequence[Waiting]]]) -> None:
+    async def learn(
+        self, leases: Mapping[int, Lease], read: Callable[[list[int]], Awaitable[Sequence[Waiting]]]
+    ) -> None:
         """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
         while fresh := self.unknown(leases.values()):
             async with self._learning:
@@ -78,11 +80,13 @@ class Blocked:
 
     def follow(self, work: Work) -> None:
         """A live message goes behind the others of its key; known before its commit, so that nothing slips by."""
+        work.joined = work.envelope.id not in self.waiting.get(work.place, ())
         self._add(work.place, work.part, work.envelope.id)
 
     def unfollow(self, work: Work) -> None:
-        """It did not go behind the others after all: it was handled before."""
-        self._drop(work.place, work.envelope.id)
+        """It did not go behind the others after all: it was handled before, or stands there since."""
+        if work.joined:
+            self._drop(work.place, work.envelope.id)
 
     def change(self, work: Work, parks: Parked | None) -> None:
         """After a commit: `parks` is what this work has become, None where it took effect."""

@@ -153,9 +153,14 @@ class Commits:
             elif outcome.commit is Commit.DUPLICATE:
                 self._recorder.redelivered(1)
                 unit.settle = ()
+                if work.parked is not None:
+                    hand.blocked.change(work, None)
+                    hand.bell.ring()
                 if parks is not None and parks.state is ParkedState.BLOCKED:
                     hand.blocked.unfollow(work)
             else:
+                if parks is not None and parks.state is ParkedState.BLOCKED:
+                    hand.blocked.unfollow(work)
                 hand.drop([work])
                 continue
             lanes.append(work.lane)

@@ -66,6 +66,7 @@ class Hand:
                 self.lanes.done(work.lane)
             if work.arrival is None:
                 self.retrying.discard(work.name)
+                self.blocked.free([work.place])
                 ended += 1
             else:
                 work.arrival.left -= 1

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from catga.delivery.blocked import Place
 from catga.delivery.hand import CREDIT, Hand
 from catga.delivery.intake import Intake
 from catga.delivery.means import Means
@@ -59,35 +60,49 @@ class Retries:
         }
         if not leases:
             return False
+        asked: list[Place] = []
+        rows: Sequence[Parked] | None = None
+        try:
+            rows = await self._read(leases, asked)
+        finally:
+            if rows is None:
+                self._hand.blocked.free(asked)
+        if rows is None:
+            return False
+        await self._take(rows, leases)
+        return len(rows) >= CREDIT
+
+    async def _read(self, leases: Mapping[int, Lease], asked: list[Place]) -> Sequence[Parked] | None:
+        """What may go on, none of it in hand; None where something was given up meanwhile, and what waits before these may
+        have changed. `asked` is given the keys whose followers were looked for."""
+        blocked = self._hand.blocked
         await self._intake.learn(leases)
         # What is in hand now may have ended by the time it is read; and a key that is freed twice is read twice.
         busy = frozenset(self._hand.retrying)
         due = await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT)
-        rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases))}
-        if self._hand.rewind or self._hand.blocked.unknown(leases.values()):
-            # Something was given up meanwhile: what waits before these may have changed.
-            return False
-        await self._take([row for name, row in rows.items() if name not in busy], leases)
-        return len(rows) >= CREDIT
+        rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases, asked))}
+        if self._hand.rewind or blocked.unknown(leases.values()):
+            return None
+        return [row for name, row in rows.items() if name not in busy]
 
-    async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
+    async def _followers(self, leases: Mapping[int, Lease], asked: list[Place]) -> list[Parked]:
         found: list[Parked] = []
+        elsewhere: list[Place] = []
         blocked = self._hand.blocked
         blocked.suspect_dead()
-        asked: list[tuple[str, bytes]] = []
         try:
             while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
                 handler, key, part = freed
                 if part not in leases:
+                    elsewhere.append((handler, key))
                     continue
                 asked.append((handler, key))
                 if rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS):
                     blocked.went_on(handler, key)
                     found += rows
-        except BaseException:
-            # None of them was taken up.
-            blocked.free(asked)
-            raise
+        finally:
+            # Their leases may be renewed yet.
+            blocked.free(elsewhere)
         return found
 
     async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
