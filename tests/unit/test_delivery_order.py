@@ -1,170 +1,322 @@
-"""Whatever a store answers, and however late: each message of a key takes effect once, and after those before it."""
+"""Messages of a key stay in order, whatever fails, retries, waits, crashes or is taken over."""
 
-import asyncio
-import os
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from tests.unit.scene import Elsewhere, Faulty, Scene
+from tests.unit.scene import Scene
 
-from catga import Batch, Catga, Command, Context, Event, Retry, Transaction
-from catga.backends.memory import MemoryOptions
+from catga import Catga, Command, Context, Event, Retry
 from catga.clock import sleep
-from catga.errors import OutcomeUnknown, StoreUnavailable
-from catga.ports.store import COMMITTED, Outcome, Unit
-from catga.testing import VirtualClock, run
+from catga.deadletters import DeadLetters
+from catga.ports.store import ParkedState
+from catga.testing import run
 
-SEEDS = int(os.environ.get("CATGA_SEEDS", "50"))
-FAULTS = 20
-KEYS = "abc"
-EACH = 15
-"""Messages of a key."""
+ONCE = Retry(delayed=3, first=1.0, factor=1.0, jitter=0.0)
 
 
 class Step(Command, key="key"):
+    key: str | None
+    number: int
+
+
+class Other(Command, key="key"):
     key: str
     number: int
 
 
-class Stepped(Event, key="key"):
+class Told(Event, key="key"):
     key: str
     number: int
 
 
-READS = ("known", "due", "followers", "waiting", "next_due", "positions", "outbox")
-WRITES = ("alone", "clear", "advance", "sent", "claim")
+class Walk:
+    """An app that notes in which order it handles steps; `fails` counts down the failures of a step."""
+
+    def __init__(self, scene: Scene | None = None, **options: Any) -> None:
+        self.scene = scene or Scene()
+        self.app: Catga = self.scene.app(retry=options.pop("retry", ONCE), concurrency=options.pop("concurrency", 16))
+        self.fails: dict[tuple[str | None, int], int] = {}
+        self.done: list[tuple[str | None, int]] = []
+        self.runs: list[tuple[str | None, int]] = []
+        self.takes = 0.0
+
+        @self.app.handler(Step, id="step", **options)
+        async def step(cmd: Step) -> None:
+            place = (cmd.key, cmd.number)
+            self.runs.append(place)
+            if self.takes:
+                await sleep(self.scene.clock, self.takes)
+            if self.fails.get(place, 0) > 0:
+                self.fails[place] -= 1
+                raise LookupError(place)
+            self.done.append(place)
+
+    def numbers(self, key: str | None) -> list[int]:
+        return [number for found, number in self.done if found == key]
+
+    async def ask(self, key: str | None, *numbers: int) -> None:
+        await self.scene.run(self.app.enqueue_many([Step(key, number) for number in numbers]))
 
 
-class Chances:
-    """When and how the stores of one run fail, and what took effect in them, in the order of the commits."""
+def test_later_ones_wait_for_the_retry_and_other_keys_do_not() -> None:
+    walk = Walk()
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.left = 0
-        """So many failures may still be."""
-        self.effects: dict[str, list[int]] = {}
-
-    async def late(self, *errors: Exception) -> None:
-        """Some rounds of the loop, and perhaps a failure."""
-        for _ in range(self.random.choice((0, 0, 1, 3, 10))):
-            await asyncio.sleep(0)
-        if errors and self.left and self.random.random() < 0.2:
-            self.left -= 1
-            raise self.random.choice(errors)
-
-    def faulty(self, call: Callable[..., Awaitable[Any]], writes: bool) -> Callable[..., Awaitable[Any]]:
-        """Fails before it, and, where it writes, after it too."""
-
-        async def called(*args: Any) -> Any:
-            await self.late(StoreUnavailable("no answer"))
-            result = await call(*args)
-            await self.late(*[StoreUnavailable("no word")] if writes else ())
-            return result
-
-        return called
-
-
-class Chancy(Faulty):
-    """Answers late and, some of the time, not at all."""
-
-    def __init__(self, options: MemoryOptions, clock: VirtualClock, chances: Chances) -> None:
-        super().__init__(options, clock)
-        self._chances = chances
-        for name in (*READS, *WRITES):
-            setattr(self, name, chances.faulty(getattr(self, name), name in WRITES))
-
-    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
-        handled = any(unit.marks or unit.settle or unit.park for unit in units)
-        await self._chances.late(*[StoreUnavailable("locked"), OutcomeUnknown("not written")] if handled else ())
-        written = [unit.statements for unit in units]
-        for unit in units:
-            unit.statements = ()
-        outcomes = await super().commit(units)
-        for unit, statements, outcome in zip(units, written, outcomes, strict=True):
-            unit.statements = statements
-            if outcome is COMMITTED:
-                for handler, key, number in (statement.args for statement in statements):
-                    self._chances.effects.setdefault(f"{handler} {key}", []).append(number)
-        await self._chances.late(*[OutcomeUnknown("written")] if handled else ())
-        return outcomes
-
-
-class Crew:
-    """Instances of one app, on stores that are one."""
-
-    def __init__(self, where: str, seed: int) -> None:
-        self.chances = Chances(seed)
-        self.scene = Scene()
-        self._kept = self.scene.elsewhere().kept if where == "elsewhere" else None
-        self._size = self.chances.random.randint(2, 6)
-        self._stubborn = {
-            (handler, number)
-            for handler in ("step", "echo")
-            for number in range(EACH)
-            if self.chances.random.random() < 0.1
-        }
-        self._failed: set[tuple[str, str, int]] = set()
-
-    def instance(self) -> Catga:
-        """Not started."""
-        store = Chancy(self.scene.options, self.scene.clock, self.chances)
-        queue = None if self._kept is None else Elsewhere(self._kept)
-        app = self.scene.app(store=store, transport=queue, retry=Retry(delayed=50, first=0.05, most=0.2))
-        chance = self.chances.random
-
-        @app.handler(Step, id="step")
-        async def step(cmd: Step, ctx: Context, tx: Transaction) -> None:
-            for _ in range(chance.choice((0, 0, 2))):
-                await asyncio.sleep(0)
-            self._fail_once("step", cmd.key, cmd.number)
-            tx.execute("", "step", cmd.key, cmd.number)
-            ctx.publish(Stepped(cmd.key, cmd.number))
-
-        @app.handler(Stepped, id="echo", batch=Batch(size=self._size, wait=0.01))
-        async def echo(events: list[Stepped], tx: Transaction) -> None:
-            await asyncio.sleep(0)
-            for event in events:
-                self._fail_once("echo", event.key, event.number)
-                tx.execute("", "echo", event.key, event.number)
-
-        return app
-
-    def _fail_once(self, handler: str, key: str, number: int) -> None:
-        if (handler, number) in self._stubborn and (handler, key, number) not in self._failed:
-            self._failed.add((handler, key, number))
-            raise ValueError("not the first time")
-
-
-@pytest.mark.parametrize("where", ["in the store", "elsewhere"])
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_each_key_keeps_its_order_and_each_message_its_one_effect(where: str, seed: int) -> None:
     async def main() -> None:
-        crew = Crew(where, seed)
-        scene, chances = crew.scene, crew.chances
-        begin, end = sorted(chances.random.sample(range(EACH), 2))
-        async with scene.running(crew.instance()) as app, AsyncExitStack() as rival:
-            chances.left = FAULTS
-            for number in range(EACH):
-                await scene.run(app.enqueue_many([Step(key, number) for key in KEYS]))
-                if chances.random.random() < 0.3:
-                    await scene.run(sleep(scene.clock, chances.random.choice((0.01, 0.3))))
-                if number in (begin, end):
-                    left, chances.left = chances.left, 0
-                    if number == begin:
-                        await rival.enter_async_context(scene.running(crew.instance()))
-                    else:
-                        await rival.aclose()
-                    chances.left = left
-            until = scene.clock.monotonic() + 300
-            while sum(map(len, chances.effects.values())) < 2 * len(KEYS) * EACH and scene.clock.monotonic() < until:
-                await scene.run(sleep(scene.clock, 0.1))
-            chances.left = 0
-            assert app.statistics()["dead"] == 0
-        expected = {f"{handler} {key}": list(range(EACH)) for handler in ("step", "echo") for key in KEYS}
-        wrong = {name: effects for name, effects in chances.effects.items() if effects != expected[name]}
-        assert not wrong, f"{wrong}"
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", 1): 2}
+            await walk.ask("a", 0, 1, 2, 3)
+            await walk.ask("b", 0, 1)
+            await walk.ask(None, 0, 1)
+            await walk.scene.clock.advance(0.5)
+            assert (walk.numbers("a"), walk.numbers("b"), sorted(walk.numbers(None))) == ([0], [0, 1], [0, 1])
+            # What comes while they wait goes behind them.
+            await walk.ask("a", 4, 5)
+            await walk.scene.clock.advance(1.0)
+            assert walk.numbers("a") == [0]
+            await walk.scene.run(walk.app.settled())
+            assert walk.scene.clock.monotonic() < 3.0
+            statistics = walk.app.statistics()
+            assert (statistics["done"], statistics["dead"]) == (10, 0)
 
     run(main())
+    assert walk.numbers("a") == [0, 1, 2, 3, 4, 5]
+    assert [number for key, number in walk.runs if key == "a"] == [0, 1, 1, 1, 2, 3, 4, 5]
+
+
+def test_followers_that_fail_again_hold_up_those_behind_them() -> None:
+    walk = Walk()
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", number): 1 for number in range(0, 10, 2)}
+            await walk.ask("a", *range(10))
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    assert walk.numbers("a") == list(range(10))
+
+
+def test_more_followers_than_are_taken_at_once() -> None:
+    walk = Walk()
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", 0): 1, ("a", 70): 1}
+            await walk.ask("a", *range(200))
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    assert walk.numbers("a") == list(range(200))
+    assert walk.scene.clock.monotonic() < 4.0
+
+
+@pytest.mark.parametrize("when_dead", ["skip", "block"])
+def test_what_comes_after_a_dead_letter(when_dead: Literal["skip", "block"]) -> None:
+    walk = Walk(retry=Retry(delayed=1, first=1.0, jitter=0.0), when_dead=when_dead)
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", 1): 2}
+            await walk.ask("a", 0, 1, 2, 3)
+            await walk.ask("b", 0)
+            await walk.scene.clock.advance(10.0)
+            await walk.ask("a", 4)
+            await walk.scene.clock.advance(10.0)
+            assert walk.numbers("a") == ([0, 2, 3, 4] if when_dead == "skip" else [0])
+            # What waits behind a dead letter waits for somebody to look at it: there is nothing left to do here.
+            assert await walk.app._alive().pending() == 0
+            assert walk.numbers("b") == [0]
+            (letter,) = await walk.scene.dead()
+            assert (letter.state, letter.due_ms) == (ParkedState.DEAD, 0 if when_dead == "skip" else -1)
+
+    run(main())
+
+
+def test_a_blocking_dead_letter_that_is_replayed_lets_the_others_go_on() -> None:
+    walk = Walk(retry=Retry(delayed=0), when_dead="block")
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", 1): 1}
+            await walk.ask("a", *range(4))
+            await walk.scene.clock.advance(5.0)
+            assert walk.numbers("a") == [0]
+        letters = DeadLetters(walk.app.store, walk.scene.clock)
+        await walk.app.store.open()
+        assert await letters.replay(await letters.newest()) == 1
+        await walk.app.store.close()
+        async with walk.scene.running(walk.app):
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    assert walk.numbers("a") == [0, 1, 2, 3]
+
+
+def test_whoever_takes_a_part_over_knows_what_waits_in_it() -> None:
+    scene = Scene()
+    first, second = Walk(scene), Walk(scene)
+
+    async def main() -> None:
+        first.fails = {("a", 0): 9, ("b", 0): 1}
+        before = await scene.start(first.app)
+        await first.ask("a", 0, 1, 2)
+        await first.ask("b", 0, 1)
+        await scene.clock.advance(0.5)
+        assert first.done == []
+        await scene.crash(before)
+        second.fails = {("a", 0): 1}
+        async with scene.running(second.app):
+            await second.ask("a", 3)
+            await second.ask("b", 2)
+            await scene.run(second.app.settled())
+
+    run(main())
+    assert second.numbers("a") == [0, 1, 2, 3]
+    assert second.numbers("b") == [0, 1, 2]
+
+
+def test_a_part_that_comes_back_is_looked_at_anew() -> None:
+    scene = Scene()
+    first, second = Walk(scene), Walk(scene)
+
+    async def main() -> None:
+        async with scene.running(first.app):
+            first.fails = {("a", 0): 1, **{(f"k{n}", 0): 1 for n in range(40)}}
+            for key in ["a", *(f"k{n}" for n in range(40))]:
+                await first.ask(key, 0, 1)
+            # Half of the parts go to the second one while their keys wait, and come back later.
+            async with scene.running(second.app):
+                await scene.clock.advance(8.0)
+                for key in ["a", *(f"k{n}" for n in range(40))]:
+                    await first.ask(key, 2)
+                await scene.clock.advance(8.0)
+                assert second.done
+            for key in ["a", *(f"k{n}" for n in range(40))]:
+                await first.ask(key, 3)
+            await scene.run(first.app.settled())
+
+    run(main())
+    done: dict[str | None, list[int]] = {}
+    for key, number in [*first.done, *second.done]:
+        done.setdefault(key, []).append(number)
+    assert {tuple(sorted(numbers)) for numbers in done.values()} == {(0, 1, 2, 3)}
+
+
+def test_a_waiting_key_of_one_handler_holds_up_no_other_handler() -> None:
+    scene = Scene()
+    app = scene.app(retry=ONCE)
+    heard: dict[str, list[int]] = {"bad": [], "good": []}
+
+    @app.handler(Told, id="bad")
+    async def bad(event: Told, ctx: Context) -> None:
+        if event.number == 0 and ctx.attempt < 3:
+            raise LookupError
+        heard["bad"].append(event.number)
+
+    @app.handler(Told, id="good")
+    async def good(event: Told) -> None:
+        heard["good"].append(event.number)
+
+    async def main() -> None:
+        async with scene.running(app):
+            for number in range(3):
+                await scene.run(app.publish(Told("a", number)))
+            await scene.clock.advance(0.5)
+            assert heard == {"bad": [], "good": [0, 1, 2]}
+            await scene.run(app.settled())
+            # Its messages are settled once both have ended, and known to both.
+            assert app.statistics()["channels"]["scene"] == {"open": 0, "queued": 0}
+
+    run(main())
+    assert heard == {"bad": [0, 1, 2], "good": [0, 1, 2]}
+
+
+def test_types_of_one_channel_share_their_order_and_one_key_runs_one_at_a_time() -> None:
+    scene = Scene()
+    app = scene.app(retry=ONCE)
+    done: list[int] = []
+    running: set[str] = set()
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step) -> None:
+        assert "step" not in running
+        running.add("step")
+        await sleep(scene.clock, 1.0)
+        running.remove("step")
+        done.append(cmd.number)
+
+    async def main() -> None:
+        async with scene.running(app):
+            await scene.run(app.enqueue_many([Step("a", number) for number in range(5)]))
+            await scene.run(app.settled())
+
+    run(main())
+    assert done == list(range(5))
+
+
+def test_without_a_key_many_run_at_once_and_no_more_than_asked_for() -> None:
+    walk = Walk(concurrency=3)
+    walk.takes = 1.0
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            await walk.ask(None, *range(7))
+            await walk.scene.clock.advance(0.5)
+            assert len(walk.runs) == 3
+            assert walk.app.statistics()["channels"]["scene"] == {"open": 7, "queued": 4}
+            await walk.scene.clock.advance(1.0)
+            assert len(walk.runs) == 6
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    assert sorted(walk.numbers(None)) == list(range(7))
+
+
+def test_an_unkeyed_message_that_waits_holds_up_nobody() -> None:
+    walk = Walk()
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {(None, 0): 1}
+            await walk.ask(None, 0, 1, 2)
+            await walk.scene.clock.advance(0.5)
+            assert sorted(walk.numbers(None)) == [1, 2]
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    assert sorted(walk.numbers(None)) == [0, 1, 2]
+
+
+def test_a_duplicate_of_a_message_that_waits_is_not_run_and_does_not_confuse_the_count() -> None:
+    walk = Walk()
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            walk.fails = {("a", 0): 1}
+            ids = [walk.app.ids.next(walk.scene.clock.wall_ms()).hex() for _ in range(3)]
+            for number, id in enumerate(ids):
+                await walk.scene.run(walk.app.enqueue(Step("a", number), id=id))
+            await walk.scene.clock.advance(0.5)
+            for number, id in enumerate(ids):
+                await walk.scene.run(walk.app.enqueue(Step("a", number), id=id))
+            await walk.scene.run(walk.app.settled())
+            await walk.ask("a", 3)
+            await walk.scene.run(walk.app.settled())
+            assert walk.app.statistics()["redelivered"] == 3
+
+    run(main())
+    assert walk.numbers("a") == [0, 1, 2, 3]
+
+
+def test_a_burst_of_more_than_is_taken_in_at_once() -> None:
+    walk = Walk()
+
+    async def main() -> None:
+        async with walk.scene.running(walk.app):
+            for start in range(0, 3000, 500):
+                await walk.scene.run(walk.app.enqueue_many([Step(f"k{n % 50}", n) for n in range(start, start + 500)]))
+            await walk.scene.run(walk.app.settled())
+
+    run(main())
+    for key in range(50):
+        assert walk.numbers(f"k{key}") == list(range(key, 3000, 50))
