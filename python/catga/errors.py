@@ -25,7 +25,8 @@ CatgaError
 │   ├── UnknownMessageType        CTG-3010
 │   ├── BadPayload                CTG-3011
 │   ├── UnknownVersion            CTG-3012
-│   └── TooLarge                  CTG-3013
+│   ├── TooLarge                  CTG-3013
+│   └── BadHeaders                CTG-3014
 ├── StoreError
 │   ├── StoreUnavailable          CTG-4001
 │   ├── StoreCorrupt              CTG-4002
@@ -215,6 +216,12 @@ class TooLarge(WireError):
     """A message over the size limit."""
 
     code = "CTG-3013"
+
+
+class BadHeaders(WireError):
+    """Headers that do not decode."""
+
+    code = "CTG-3014"
 
 
 class StoreError(CatgaError):

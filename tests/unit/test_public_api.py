@@ -25,6 +25,7 @@ PUBLIC = [
     "Err",
     "Event",
     "Feature",
+    "Headers",
     "Message",
     "Ok",
     "Query",

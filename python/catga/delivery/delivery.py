@@ -16,7 +16,7 @@ from catga.delivery.recorder import Recorder
 from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
-from catga.envelope import DAY_MS, NAMED, Codec
+from catga.envelope import DAY_MS, NAMED, Codec, Headers
 from catga.errors import CommitRefused
 from catga.messages import Message
 from catga.ports.store import Commit, Store, Unit
@@ -104,21 +104,26 @@ class Delivery:
         if self._relay is not None:
             await self._relay.stop()
 
-    async def accept(self, messages: Sequence[Message], id: bytes | None = None, deadline_ms: int = 0) -> list[Receipt]:
+    async def accept(
+        self, messages: Sequence[Message], id: bytes | None = None, headers: Headers | None = None
+    ) -> list[Receipt]:
         """Commits messages for their handlers; a receipt for each once that is done."""
         now = self._app.clock.wall_ms()
+        ext, deadline = (None, 0) if headers is None else (headers.ext(), headers.deadline_ms(now))
         ids = [id] if id is not None else self._app.ids.many(len(messages), now)
         encode = self._codec.encode
         flags = 0 if id is None else NAMED
         rows = [
-            encode(message, each, now, 0, deadline_ms, None, flags) for message, each in zip(messages, ids, strict=True)
+            encode(message, each, now, 0, deadline, ext, flags) for message, each in zip(messages, ids, strict=True)
         ]
         await self._commit(Unit(publish=rows))
         return [Receipt(each.hex(), True) for each in ids]
 
     async def schedule(self, later: Later) -> None:
         """Commits a message that waits for its time."""
-        row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
+        row = self._codec.encode(
+            later.message, later.id, self._app.clock.wall_ms(), later.due_ms, later.deadline_ms, later.ext
+        )
         await self._commit(Unit(park=[scheduled(row)]))
 
     async def cancel(self, id: bytes) -> bool:

@@ -5,8 +5,10 @@ from typing import Any
 
 from catga.context import Context, Later, published
 from catga.delivery.work import Target, Work
-from catga.envelope import DAY_MS, Codec, caused_by
-from catga.errors import DeadlineExceeded, HandlerCancelled
+from catga.envelope import DAY_MS, Codec, Envelope
+from catga.errors import HandlerCancelled
+from catga.mediator.carried import check_deadline
+from catga.messages import Event
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 from catga.result import Err
@@ -26,17 +28,19 @@ class Outbox:
         self._app = app
         self._codec = codec
 
-    def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
-        """(rows to publish now, rows to park until their time)."""
+    def rows(self, out: Sequence[Any], envelope: Envelope | None) -> tuple[list[Outgoing], list[Parked]]:
+        """(rows to publish now, rows to park until their time); `envelope` is of the message they were sent for."""
         now = self._app.clock.wall_ms()
         publish: list[Outgoing] = []
         park: list[Parked] = []
-        ext = caused_by(cause) if cause else None
+        ext, deadline = (None, 0) if envelope is None else (envelope.ext_of_followers(), envelope.deadline_ms)
         for item in out:
             if item.__class__ is Later:
                 park.append(scheduled(self._codec.encode(item.message, item.id, now, item.due_ms, 0, ext)))
             else:
-                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, 0, ext))
+                # What has happened stays true, whenever it is heard: events have no deadline.
+                left = 0 if not deadline or isinstance(item, Event) else deadline
+                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, left, ext))
         return publish, park
 
 
@@ -58,13 +62,7 @@ class Runner:
     def context(self, work: Work, connection: Connection | None = None) -> Context:
         """Of one attempt; `DeadlineExceeded` where nobody wants it any more."""
         envelope = work.envelope
-        deadline = envelope.deadline_ms
-        if deadline and self._app.clock.wall_ms() > deadline:
-            raise DeadlineExceeded(
-                f"{envelope.type} came after its deadline",
-                where=f"message {envelope.id.hex()}",
-                fix="nothing: its sender no longer wants it",
-            )
+        check_deadline(self._app, envelope)
         tx = connection or Transaction(self._fetch)
         return Context(self._app, None, tx, envelope, work.failures + 1, envelope.id)
 
@@ -104,7 +102,7 @@ class Runner:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope.id)
+                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope)
         if parked is not None:
             unit.unpark = (work.name,)
         return unit

@@ -1,12 +1,12 @@
-"""Envelopes: a message with its identity as the bytes that travel and are stored (see docs/frames.md)."""
+"""`Codec`: an app's messages as frames, and back (see docs/frames.md)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from catga import _core
+from catga.envelope.record import Envelope
 from catga.errors import BadPayload, InvalidArgument, TooLarge, UnknownMessageType, UnknownVersion
 from catga.messages import Message, key_getter
 from catga.ports.messages import PARTS, Outgoing
@@ -14,42 +14,8 @@ from catga.ports.messages import PARTS, Outgoing
 KINDS: Final = {"command": 0, "query": 1, "stream": 2, "event": 3}
 MSGPACK: Final = 0
 MAX_BYTES: Final = 16 * 1024 * 1024
-DAY_MS: Final = 86_400_000
-
-NAMED: Final = 1
-"""Flag of a frame whose id was chosen by its sender: another one with the same id may come on its own."""
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What travels beside a message. Times are ms since the epoch; `deadline_ms` is 0 where there is none."""
-
-    id: bytes
-    type: str
-    version: int
-    priority: int
-    created_ms: int
-    due_ms: int
-    deadline_ms: int
-    key: bytes | None
-    ext: bytes | None = None
-    flags: int = 0
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What its sender put beside the message; decoded when asked for."""
-        return msgspec.msgpack.decode(self.ext, type=dict[str, str]) if self.ext else {}
-
-    @property
-    def deadline(self) -> datetime | None:
-        """When the message stops being worth handling."""
-        return datetime.fromtimestamp(self.deadline_ms / 1000, UTC) if self.deadline_ms else None
-
-    @property
-    def day(self) -> int:
-        """The day its marks are kept under: fixed when the message is created."""
-        return self.due_ms // DAY_MS
 
 
 Decoded: TypeAlias = tuple[Message, Envelope] | Exception
@@ -213,11 +179,6 @@ def id_of(text: str) -> bytes:
             f"{text!r} is no id", fix="give 32 hexadecimal digits, such as those of ctx.new_id() or uuid.uuid7().hex"
         )
     return id
-
-
-def caused_by(id: bytes) -> bytes:
-    """The headers that name the message whose handling sent this one: the msgpack of {"cause": id in hexadecimal}."""
-    return b"\x81\xa5cause\xd9\x20" + id.hex().encode()
 
 
 def _lift(form: Form, version: int, payload: Any) -> Message:

@@ -1,0 +1,7 @@
+"""Envelopes: a message with its identity as the bytes that travel and are stored (see docs/envelope.md)."""
+
+from catga.envelope.codec import MAX_BYTES, Codec, Decoded, id_of
+from catga.envelope.headers import Headers
+from catga.envelope.record import DAY_MS, NAMED, Envelope
+
+__all__ = ["DAY_MS", "MAX_BYTES", "NAMED", "Codec", "Decoded", "Envelope", "Headers", "id_of"]
