@@ -9,7 +9,7 @@ from catga.app import Catga, Feature
 from catga.clock import Clock, Entropy, SystemClock
 from catga.context import Context
 from catga.delivery.delivery import Receipt
-from catga.envelope import Headers
+from catga.envelope import Headers, Wire
 from catga.errors import CatgaError, ConfigurationError
 from catga.mediator.handlers import Batch, Retry
 from catga.mediator.local import Queue
@@ -45,6 +45,7 @@ __all__ = [
     "StreamQuery",
     "SystemClock",
     "Transaction",
+    "Wire",
     "__version__",
     "build_info",
     "is_ok",

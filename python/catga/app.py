@@ -11,7 +11,7 @@ from catga import _core
 from catga.clock import Clock, Entropy, SystemClock, system_entropy
 from catga.context import Context, Later
 from catga.delivery.delivery import Receipt
-from catga.envelope import Headers, id_of
+from catga.envelope import Headers, Wire, id_of
 from catga.errors import AppClosed, CatgaError, ConfigurationError, InvalidArgument, NoHandler, NoStore, WouldDeadlock
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
@@ -69,7 +69,7 @@ class Catga(Router):
 
     `store` and `transport` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`) or objects of a backend; without a store the
     app works inside its process only. `concurrency` is how many durable messages of a channel are handled at once,
-    `window_days` how long a message is known for a duplicate, `stop_within` how many seconds stopping may take.
+    `window_days` how long a message is known for a duplicate, `wire` how messages are written, `stop_within` how many seconds stopping may take.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Catga(Router):
         messages: tuple[type[Message], ...] = (),
         retry: Retry = Retry(),
         queue: Queue = Queue(),
+        wire: Wire = Wire(),
         concurrency: int = 16,
         window_days: int = 7,
         stop_within: float = 30.0,
@@ -95,6 +96,7 @@ class Catga(Router):
         self.messages = messages
         self.retry = retry
         self.queue = queue
+        self.wire = wire
         self.concurrency = concurrency
         self.window_days = window_days
         self.stop_within = stop_within
@@ -200,7 +202,7 @@ class Catga(Router):
             return [await running.put(command, headers) for command in commands]
         return await running.delivery.accept(commands, None, headers)
 
-    async def publish(self, event: Event, /, *, headers: Headers | None = None) -> Receipt:
+    async def publish(self, event: Event, /, headers: Headers | None = None) -> Receipt:
         """Tells every handler of the event's type. With a store the receipt means: committed. Without one the handlers
         have run, and their failures are raised together as an `ExceptionGroup`."""
         running = self._alive()

@@ -26,7 +26,8 @@ CatgaError
 │   ├── BadPayload                CTG-3011
 │   ├── UnknownVersion            CTG-3012
 │   ├── TooLarge                  CTG-3013
-│   └── BadHeaders                CTG-3014
+│   ├── BadHeaders                CTG-3014
+│   └── UnknownContentType        CTG-3015
 ├── StoreError
 │   ├── StoreUnavailable          CTG-4001
 │   ├── StoreCorrupt              CTG-4002
@@ -222,6 +223,12 @@ class BadHeaders(WireError):
     """Headers that do not decode."""
 
     code = "CTG-3014"
+
+
+class UnknownContentType(WireError):
+    """A payload that is encoded, compressed or wrapped in a way that this release cannot read."""
+
+    code = "CTG-3015"
 
 
 class StoreError(CatgaError):

@@ -57,7 +57,7 @@ class Running:
         """All mistakes are raised together; what was opened before one is closed again."""
         app = self._app
         self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
-        mistakes = self.registry.check()
+        mistakes = [*self.registry.check(), *app.wire.check()]
         for feature in app.features:
             mistakes += feature.check(app)
         store = backend_of("store", app.store, app.clock, mistakes)
@@ -180,7 +180,7 @@ class Running:
             transport = store.queue()
         await transport.open()
         self._opened.push_async_callback(transport.close)
-        codec = Codec(self.registry.messages, app.name, self.registry.upcasts)
+        codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire)
         self.delivery = Delivery(app, codec, store, transport, concurrency=app.concurrency, window_days=app.window_days)
 
     def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:

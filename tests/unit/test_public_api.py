@@ -37,6 +37,7 @@ PUBLIC = [
     "StreamQuery",
     "SystemClock",
     "Transaction",
+    "Wire",
     "__version__",
     "build_info",
     "is_ok",

@@ -1,39 +1,28 @@
 """`Codec`: an app's messages as frames, and back (see docs/frames.md)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from catga import _core
-from catga.envelope.record import Envelope
-from catga.errors import BadPayload, InvalidArgument, TooLarge, UnknownMessageType, UnknownVersion
-from catga.messages import Message, key_getter
+from catga.envelope.compression import compress, decompress
+from catga.envelope.content import RAW, fields_reader
+from catga.envelope.forms import Form, Forms, Upcast
+from catga.envelope.record import COMPRESSED, NAMED, Envelope
+from catga.envelope.wire import MAX_BYTES, Wire
+from catga.errors import BadPayload, CatgaError, InvalidArgument, TooLarge, UnknownContentType
+from catga.messages import Message
 from catga.ports.messages import PARTS, Outgoing
-
-KINDS: Final = {"command": 0, "query": 1, "stream": 2, "event": 3}
-MSGPACK: Final = 0
-MAX_BYTES: Final = 16 * 1024 * 1024
-
-Upcast = Callable[[dict[str, Any]], dict[str, Any]]
-
 
 Decoded: TypeAlias = tuple[Message, Envelope] | Exception
 """A frame's message, or what is wrong with it."""
 
-
-class Form(msgspec.Struct, eq=False):
-    """How one message type is written and read."""
-
-    type: type[Message]
-    name: str
-    kind: int
-    version: int
-    priority: int
-    channel: str
-    key: Callable[[Any], bytes | None]
-    decoder: msgspec.msgpack.Decoder[Any]
-    upcasts: dict[int, Upcast]
+SPECIAL: Final = ~NAMED
+"""Flags that say that the payload is not as its codec wrote it."""
+KNOWN: Final = NAMED | COMPRESSED
+AROUND: Final = 0x4_0000
+"""Bytes of a frame beside its payload: no sender of ours makes more."""
 
 
 class Codec:
@@ -44,54 +33,19 @@ class Codec:
         types: Sequence[type[Message]],
         channel: str,
         upcasts: Mapping[type[Any], dict[int, Upcast]],
-        max_bytes: int = MAX_BYTES,
+        wire: Wire = Wire(),
     ) -> None:
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._max_bytes = max_bytes
-        self._forms: dict[type[Message], Form] = {}
-        self._names: dict[str, Form] = {}
-        for cls in types:
-            spec = cls.__catga__
-            form = Form(
-                cls,
-                spec.name,
-                KINDS[spec.kind],
-                spec.version,
-                spec.priority,
-                spec.channel or channel,
-                key_getter(cls),
-                msgspec.msgpack.Decoder(cls),
-                dict(upcasts.get(cls, {})),
-            )
-            self._forms[cls] = form
-            for name in (spec.name, *spec.aliases):
-                self._names[name] = form
+        self._encode_value = msgspec.msgpack.Encoder().encode
+        self._forms = Forms(types, channel, upcasts, wire)
+        self._max_bytes = wire.max_bytes
+        self._most = wire.max_bytes + AROUND
+        self._compress_above = wire.compress_above
+        # Payloads up to here are as they will travel: one comparison for most messages.
+        self._plain = min(wire.max_bytes, wire.max_bytes if wire.compress_above is None else wire.compress_above)
 
     def channels(self) -> list[str]:
         """Every channel these types are published to."""
-        return sorted({form.channel for form in self._forms.values()})
-
-    def form(self, cls: type[Message]) -> Form:
-        """How a type is written; `UnknownMessageType` where this app does not know it."""
-        try:
-            return self._forms[cls]
-        except KeyError:
-            raise UnknownMessageType(
-                f"{cls.__name__} is not known to this app",
-                why="it has no handler here and was not declared",
-                fix="register a handler, or name it in Catga(messages=[…])",
-            ) from None
-
-    def named(self, name: str) -> Form:
-        """The type of a name, or of a name it had."""
-        try:
-            return self._names[name]
-        except KeyError:
-            raise UnknownMessageType(
-                f"no message is named {name!r} here",
-                why=f"known are: {', '.join(sorted(self._names)) or '(none)'}",
-                fix="deploy the app that knows it, or add it to aliases= of the class it became",
-            ) from None
+        return sorted({form.channel for form in self._forms.by_type.values()})
 
     def encode(
         self,
@@ -104,20 +58,16 @@ class Codec:
         flags: int = 0,
     ) -> Outgoing:
         """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
-        form = self._forms.get(message.__class__) or self.form(message.__class__)
+        form = self._forms.by_type.get(message.__class__) or self._forms.of(message.__class__)
         key = form.key(message)
         due = due_ms or created_ms
-        payload = self._encode(message)
-        if len(payload) > self._max_bytes:
-            raise TooLarge(
-                f"{form.name} is {len(payload):,} bytes",
-                why=f"the limit is {self._max_bytes:,}",
-                fix="send a reference to the data instead, or raise max_bytes",
-            )
+        payload = form.write(message)
+        if len(payload) > self._plain:
+            payload, flags = self._shortened(form, payload, flags)
         priority = form.priority
         frame = _core.pack(
             form.kind,
-            MSGPACK,
+            form.codec,
             priority,
             form.version,
             id,
@@ -129,25 +79,44 @@ class Codec:
             ext,
             payload,
             flags,
+            self._most,
         )
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, priority, due, frame)
 
+    def _shortened(self, form: Form, payload: bytes, flags: int) -> tuple[bytes, int]:
+        if len(payload) > self._max_bytes:
+            raise TooLarge(
+                f"{form.name} is {len(payload):,} bytes",
+                why=f"the limit is {self._max_bytes:,}",
+                fix="send a reference to the data instead, or raise Wire(max_bytes=…)",
+            )
+        if self._compress_above is not None and len(payload) > self._compress_above:
+            shorter = compress(payload)
+            if len(shorter) < len(payload):
+                return shorter, flags | COMPRESSED
+        return payload, flags
+
     def decode(self, frames: Sequence[bytes]) -> list[Decoded]:
         """A batch of frames in one call; what is wrong with one stands in its place."""
         found: list[Decoded] = []
-        names = self._names
-        for unpacked in _core.unpack_many(frames, self._max_bytes + 0x1_0000):
+        names = self._forms.by_name
+        for unpacked in _core.unpack_many(frames, self._most):
             if not isinstance(unpacked, tuple):
                 found.append(unpacked)
                 continue
-            _, flags, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
+            _, flags, codec, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
             form = names.get(name)
             try:
                 if form is None:
-                    form = self.named(name)
-                message = form.decoder.decode(payload) if version == form.version else _lift(form, version, payload)
-            except msgspec.MsgspecError as error:
+                    form = self._forms.named(name)
+                if flags & SPECIAL:
+                    payload = self._lengthened(flags, payload)
+                if version == form.version and codec == form.codec:
+                    message = form.read(payload)
+                else:
+                    message = form.message(codec, version, payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 found.append(
                     BadPayload(
                         f"the payload of {name} does not decode",
@@ -157,15 +126,36 @@ class Codec:
                     )
                 )
                 continue
+            except CatgaError as error:
+                error.where = error.where or f"message {id.hex()}"
+                found.append(error)
+                continue
             except Exception as error:
                 found.append(error)
                 continue
             found.append((message, Envelope(id, name, version, priority, created, due, deadline, key, ext, flags)))
         return found
 
+    def _lengthened(self, flags: int, payload: Any) -> Any:
+        if flags & ~KNOWN:
+            raise UnknownContentType(
+                f"the payload is wrapped in a way that is not known (flags {flags:#04x})",
+                fix="deploy the release that the sender has here too; the message waits as a dead letter until then",
+            )
+        return decompress(payload, self._max_bytes)
+
     def encode_value(self, value: Any) -> bytes:
         """A reply or a note, as it is stored."""
-        return self._encode(value)
+        return self._encode_value(value)
+
+
+def bare(frame: bytes) -> Any:
+    """What a frame says where its type is not known: plain data, or bytes; raises what `Codec.decode` would."""
+    unpacked = _core.unpack(frame, len(frame))
+    flags, codec, payload = unpacked[1], unpacked[2], unpacked[12]
+    if flags & COMPRESSED:
+        payload = decompress(payload, MAX_BYTES)
+    return bytes(payload) if codec == RAW else fields_reader(codec, Any)(payload)
 
 
 def id_of(text: str) -> bytes:
@@ -179,15 +169,3 @@ def id_of(text: str) -> bytes:
             f"{text!r} is no id", fix="give 32 hexadecimal digits, such as those of ctx.new_id() or uuid.uuid7().hex"
         )
     return id
-
-
-def _lift(form: Form, version: int, payload: Any) -> Message:
-    if version > form.version:
-        raise UnknownVersion(
-            f"{form.name} came as version {version}, this app knows {form.version}",
-            fix="deploy the newer app here too; the message waits as a dead letter until then",
-        )
-    fields = msgspec.msgpack.decode(payload, type=dict[str, Any])
-    for step in range(version, form.version):
-        fields = form.upcasts[step](fields)
-    return msgspec.convert(fields, form.type)

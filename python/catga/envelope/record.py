@@ -11,6 +11,8 @@ DAY_MS: Final = 86_400_000
 
 NAMED: Final = 1
 """Flag of a frame whose id was chosen by its sender: another one with the same id may come on its own."""
+COMPRESSED: Final = 2
+"""Flag of a frame whose payload is one zstd frame."""
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

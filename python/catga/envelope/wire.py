@@ -1,0 +1,38 @@
+"""`Wire`: how an app writes its messages. What is read says itself how it was written."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from catga.envelope.compression import library
+from catga.errors import ConfigurationError, UnknownBackend
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """How an app's messages are written, where they leave the process or wait in a store.
+
+    `codec` is that of all whose class (`class Placed(Event, codec="json")`) or channel (`channels={"audit": "json"}`)
+    names none. A payload above `compress_above` bytes is compressed with zstd where that makes it shorter; none may be
+    longer than `max_bytes`, decompressed.
+
+    >>> Wire(codec="json", compress_above=4096).max_bytes
+    16777216
+    """
+
+    codec: Literal["msgpack", "json"] = "msgpack"
+    channels: Mapping[str, Literal["msgpack", "json"]] = {}
+    compress_above: int | None = None
+    max_bytes: int = MAX_BYTES
+
+    def check(self) -> Sequence[ConfigurationError]:
+        """Mistakes, before anything starts."""
+        mistakes: list[ConfigurationError] = []
+        if self.compress_above is not None:
+            try:
+                library()
+            except UnknownBackend as error:
+                mistakes.append(error)
+        return mistakes
