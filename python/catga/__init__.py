@@ -9,7 +9,7 @@ from catga.app import Catga, Feature
 from catga.clock import Clock, Entropy, SystemClock
 from catga.context import Context
 from catga.delivery.delivery import Receipt
-from catga.envelope import Headers, Wire
+from catga.envelope import Headers, Signing, Wire
 from catga.errors import CatgaError, ConfigurationError
 from catga.mediator.handlers import Batch, Retry
 from catga.mediator.local import Queue
@@ -42,6 +42,7 @@ __all__ = [
     "Result",
     "Retry",
     "Router",
+    "Signing",
     "StreamQuery",
     "SystemClock",
     "Transaction",

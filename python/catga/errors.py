@@ -27,7 +27,9 @@ CatgaError
 │   ├── UnknownVersion            CTG-3012
 │   ├── TooLarge                  CTG-3013
 │   ├── BadHeaders                CTG-3014
-│   └── UnknownContentType        CTG-3015
+│   ├── UnknownContentType        CTG-3015
+│   ├── BadSignature              CTG-3016
+│   └── Replayed                  CTG-3017
 ├── StoreError
 │   ├── StoreUnavailable          CTG-4001
 │   ├── StoreCorrupt              CTG-4002
@@ -229,6 +231,18 @@ class UnknownContentType(WireError):
     """A payload that is encoded, compressed or wrapped in a way that this release cannot read."""
 
     code = "CTG-3015"
+
+
+class BadSignature(WireError):
+    """A message that is not signed, or not with a key that is accepted, or was changed."""
+
+    code = "CTG-3016"
+
+
+class Replayed(WireError):
+    """A signed message that came so late that it may be a copy."""
+
+    code = "CTG-3017"
 
 
 class StoreError(CatgaError):

@@ -57,7 +57,7 @@ class Running:
         """All mistakes are raised together; what was opened before one is closed again."""
         app = self._app
         self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
-        mistakes = [*self.registry.check(), *app.wire.check()]
+        mistakes = [*self.registry.check(), *app.wire.check(app.window_days)]
         for feature in app.features:
             mistakes += feature.check(app)
         store = backend_of("store", app.store, app.clock, mistakes)

@@ -1,6 +1,7 @@
 """Content types and compression: chosen by class or channel, read whatever was chosen, bounded on the way in."""
 
 import sys
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -148,7 +149,12 @@ def test_the_flag_of_a_chosen_id_stays() -> None:
 def test_a_bomb_is_refused_before_it_is_made() -> None:
     bomb = framed(zstd.compress(bytes(64 * 1024 * 1024)), 2, 2, "Image")
     assert len(bomb) < 10_000
-    found = only(codec(Wire(max_bytes=1_000_000)).decode([bomb]))
+    tracemalloc.start()
+    try:
+        found = only(codec(Wire(max_bytes=1_000_000)).decode([bomb]))
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
     assert type(found) is TooLarge
     assert type(only(codec().decode([bomb]))) is TooLarge
     assert len(only(codec(Wire(max_bytes=64 * 1024 * 1024)).decode([bomb])).data) == 64 * 1024 * 1024

@@ -34,6 +34,7 @@ PUBLIC = [
     "Result",
     "Retry",
     "Router",
+    "Signing",
     "StreamQuery",
     "SystemClock",
     "Transaction",

@@ -64,6 +64,10 @@ class Commits:
 
     def bury(self, delivery: Delivery, error: Exception) -> None:
         """Bytes that no handler can be found for become a dead letter of their own."""
+        if self._recorder.refused(self._name, error):
+            log.error(
+                "channel %s refuses a message; the next ones for this reason are only counted: %s", self._name, error
+            )
         self._hand.open += 1
         self._soon(self._bury(delivery, error))
 

@@ -9,7 +9,7 @@ from catga.delivery.hand import Hand
 from catga.delivery.means import Means
 from catga.delivery.suspicion import Suspicion
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, NAMED, Decoded
+from catga.envelope import DAY_MS, RETURNING, Decoded
 from catga.ports.messages import Delivery, Lease
 
 
@@ -27,7 +27,7 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Puts them into the lanes; where they are `condemned`, into the dead letters."""
-        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
+        decoded = self._received(deliveries)
         await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._known(deliveries, decoded)
         oldest = (self._means.clock.wall_ms() // DAY_MS - self._means.window_days) * DAY_MS
@@ -67,7 +67,7 @@ class Intake:
 
     async def without_known(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those that have something left to do; the others are settled."""
-        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
+        decoded = self._received(deliveries)
         known = await self._known(deliveries, decoded)
         left: list[Delivery] = []
         done: list[Delivery] = []
@@ -79,6 +79,9 @@ class Intake:
         self._means.recorder.redelivered(len(done))
         self._settle(done)
         return left
+
+    def _received(self, deliveries: Sequence[Delivery]) -> Sequence[Decoded]:
+        return self._means.codec.receive([delivery.frame for delivery in deliveries], self._means.clock.wall_ms())
 
     def _settle(self, done: Sequence[Delivery]) -> None:
         if done:
@@ -95,7 +98,9 @@ class Intake:
         wanted: dict[tuple[int, str], list[bytes]] = {}
         for delivery, item in zip(deliveries, decoded, strict=True):
             # What came in with a commit of this store, under our lease and an id of our own making, has no mark.
-            if isinstance(item, tuple) and not (delivery.first and self._means.colocated and not item[1].flags & NAMED):
+            if isinstance(item, tuple) and not (
+                delivery.first and self._means.colocated and not item[1].flags & RETURNING
+            ):
                 message, envelope = item
                 for target in self._targets.get(message.__class__, ()):
                     wanted.setdefault((envelope.day, target.id), []).append(envelope.id)

@@ -2,7 +2,21 @@
 
 from catga.envelope.codec import Codec, Decoded, bare, id_of
 from catga.envelope.headers import Headers
-from catga.envelope.record import DAY_MS, NAMED, Envelope
+from catga.envelope.record import DAY_MS, NAMED, RETURNING, Envelope
+from catga.envelope.signing import Signing
 from catga.envelope.wire import MAX_BYTES, Wire
 
-__all__ = ["DAY_MS", "MAX_BYTES", "NAMED", "Codec", "Decoded", "Envelope", "Headers", "Wire", "bare", "id_of"]
+__all__ = [
+    "DAY_MS",
+    "MAX_BYTES",
+    "NAMED",
+    "RETURNING",
+    "Codec",
+    "Decoded",
+    "Envelope",
+    "Headers",
+    "Signing",
+    "Wire",
+    "bare",
+    "id_of",
+]

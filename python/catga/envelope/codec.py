@@ -9,7 +9,8 @@ from catga import _core
 from catga.envelope.compression import compress, decompress
 from catga.envelope.content import RAW, fields_reader
 from catga.envelope.forms import Form, Forms, Upcast
-from catga.envelope.record import COMPRESSED, NAMED, Envelope
+from catga.envelope.record import COMPRESSED, NAMED, SIGNED, Envelope
+from catga.envelope.signing import SIZE, Signer
 from catga.envelope.wire import MAX_BYTES, Wire
 from catga.errors import BadPayload, CatgaError, InvalidArgument, TooLarge, UnknownContentType
 from catga.messages import Message
@@ -20,7 +21,7 @@ Decoded: TypeAlias = tuple[Message, Envelope] | Exception
 
 SPECIAL: Final = ~NAMED
 """Flags that say that the payload is not as its codec wrote it."""
-KNOWN: Final = NAMED | COMPRESSED
+KNOWN: Final = NAMED | COMPRESSED | SIGNED
 AROUND: Final = 0x4_0000
 """Bytes of a frame beside its payload: no sender of ours makes more."""
 
@@ -36,7 +37,11 @@ class Codec:
         wire: Wire = Wire(),
     ) -> None:
         self._encode_value = msgspec.msgpack.Encoder().encode
-        self._forms = Forms(types, channel, upcasts, wire)
+        forms = Forms(types, channel, upcasts, wire)
+        self._forms = forms
+        self._by_type = forms.by_type
+        self._by_name = forms.by_name
+        self._signer = None if wire.signing is None else Signer(wire.signing)
         self._max_bytes = wire.max_bytes
         self._most = wire.max_bytes + AROUND
         self._compress_above = wire.compress_above
@@ -58,12 +63,15 @@ class Codec:
         flags: int = 0,
     ) -> Outgoing:
         """A message ready to be stored or sent; `TooLarge` where its frame passes the limit."""
-        form = self._forms.by_type.get(message.__class__) or self._forms.of(message.__class__)
+        form = self._by_type.get(message.__class__) or self._forms.of(message.__class__)
         key = form.key(message)
         due = due_ms or created_ms
         payload = form.write(message)
         if len(payload) > self._plain:
             payload, flags = self._shortened(form, payload, flags)
+        signer = self._signer
+        if signer is not None:
+            payload, ext, flags = payload + bytes(SIZE), signer.named(ext), flags | SIGNED
         priority = form.priority
         frame = _core.pack(
             form.kind,
@@ -81,6 +89,8 @@ class Codec:
             flags,
             self._most,
         )
+        if signer is not None:
+            frame = signer.sign(frame)
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, priority, due, frame)
 
@@ -97,10 +107,19 @@ class Codec:
                 return shorter, flags | COMPRESSED
         return payload, flags
 
+    def receive(self, frames: Sequence[bytes], now_ms: int) -> list[Decoded]:
+        """As `decode`, for what arrives from outside: signatures are judged first, and once. What is parked afterwards
+        was accepted, and stays so when its key goes."""
+        if self._signer is None:
+            return self.decode(frames)
+        judged = self._signer.judge(frames, now_ms, self._most)
+        found = iter(self.decode([frame for frame, wrong in zip(frames, judged, strict=True) if wrong is None]))
+        return [next(found) if wrong is None else wrong for wrong in judged]
+
     def decode(self, frames: Sequence[bytes]) -> list[Decoded]:
         """A batch of frames in one call; what is wrong with one stands in its place."""
         found: list[Decoded] = []
-        names = self._forms.by_name
+        names = self._by_name
         for unpacked in _core.unpack_many(frames, self._most):
             if not isinstance(unpacked, tuple):
                 found.append(unpacked)
@@ -142,7 +161,7 @@ class Codec:
                 f"the payload is wrapped in a way that is not known (flags {flags:#04x})",
                 fix="deploy the release that the sender has here too; the message waits as a dead letter until then",
             )
-        return decompress(payload, self._max_bytes)
+        return _unwrapped(flags, payload, self._max_bytes)
 
     def encode_value(self, value: Any) -> bytes:
         """A reply or a note, as it is stored."""
@@ -153,9 +172,14 @@ def bare(frame: bytes) -> Any:
     """What a frame says where its type is not known: plain data, or bytes; raises what `Codec.decode` would."""
     unpacked = _core.unpack(frame, len(frame))
     flags, codec, payload = unpacked[1], unpacked[2], unpacked[12]
-    if flags & COMPRESSED:
-        payload = decompress(payload, MAX_BYTES)
+    payload = _unwrapped(flags, payload, MAX_BYTES)
     return bytes(payload) if codec == RAW else fields_reader(codec, Any)(payload)
+
+
+def _unwrapped(flags: int, payload: Any, most: int) -> Any:
+    if flags & SIGNED:
+        payload = payload[:-SIZE]
+    return decompress(payload, most) if flags & COMPRESSED else payload
 
 
 def id_of(text: str) -> bytes:

@@ -91,6 +91,11 @@ def read(ext: bytes, id: bytes) -> dict[str, str]:
         ) from None
 
 
+def with_key(ext: bytes, pair: bytes) -> bytes:
+    """Headers of any number, and the encoded pair that names a key."""
+    return _encode(_decode(ext) | _decode(b"\x81" + pair))
+
+
 def correlation(headers: Mapping[str, str], id: bytes) -> str:
     """A message without one is the first (its id), or the child of the first (its cause): those need not carry it."""
     return headers.get(CORRELATION) or headers.get(CAUSE) or id.hex()

@@ -13,6 +13,10 @@ NAMED: Final = 1
 """Flag of a frame whose id was chosen by its sender: another one with the same id may come on its own."""
 COMPRESSED: Final = 2
 """Flag of a frame whose payload is one zstd frame."""
+SIGNED: Final = 4
+"""Flag of a frame whose payload ends in the signature of all that stands before it."""
+RETURNING: Final = NAMED | SIGNED
+"""Flags of frames that may come again by themselves: those who sign do not trust whoever can write to the queue."""
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from catga.envelope.compression import library
+from catga.envelope.signing import Signing
 from catga.errors import ConfigurationError, UnknownBackend
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -16,7 +17,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
 
     `codec` is that of all whose class (`class Placed(Event, codec="json")`) or channel (`channels={"audit": "json"}`)
     names none. A payload above `compress_above` bytes is compressed with zstd where that makes it shorter; none may be
-    longer than `max_bytes`, decompressed.
+    longer than `max_bytes`, decompressed. With `signing` each is signed, and none is accepted that is not.
 
     >>> Wire(codec="json", compress_above=4096).max_bytes
     16777216
@@ -26,8 +27,9 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     channels: Mapping[str, Literal["msgpack", "json"]] = {}
     compress_above: int | None = None
     max_bytes: int = MAX_BYTES
+    signing: Signing | None = None
 
-    def check(self) -> Sequence[ConfigurationError]:
+    def check(self, window_days: int) -> Sequence[ConfigurationError]:
         """Mistakes, before anything starts."""
         mistakes: list[ConfigurationError] = []
         if self.compress_above is not None:
@@ -35,4 +37,6 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
                 library()
             except UnknownBackend as error:
                 mistakes.append(error)
+        if self.signing is not None:
+            mistakes += self.signing.check(window_days)
         return mistakes
