@@ -65,6 +65,9 @@ class Outbox:
         rows: list[Outgoing] = []
         for part in parts:
             rows += [row.message for row in part.rows[: most - len(rows)]]
+        if not rows:
+            # Nobody will say any more that something was sent.
+            await self._save_in_time()
         return rows
 
     async def _look(self, parts: Sequence[Part], most: int) -> bool:
@@ -112,9 +115,12 @@ class Outbox:
         for number, ids in gone.items():
             part = self._parts[number]
             part.rows = [row for row in part.rows if row.message.id not in ids]
+        await self._save_in_time()
+        return {lease.part for lease in leases} - held
+
+    async def _save_in_time(self) -> None:
         if self._clock.monotonic() >= self._saved + SAVE:
             await self.save()
-        return {lease.part for lease in leases} - held
 
     async def save(self) -> None:
         """Keeps how far each part has been sent, where its lease still stands."""

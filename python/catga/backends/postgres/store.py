@@ -317,8 +317,8 @@ class PostgresStore:
     ) -> tuple[Any, Unit, Outcome]:
         async with self.database.lent(writing=True) as raw:
             transaction = raw.transaction()
-            await transaction.start()
             try:
+                await transaction.start()
                 lent = PostgresConnection(raw, self._guard)
                 result = await within(work(lent), self.clock, self.options.hold, self.store_id)
                 still_ours(raw)
@@ -387,5 +387,5 @@ async def _undo(raw: Raw, transaction: Any) -> None:
     try:
         await transaction.rollback()
     except Exception:
-        # In a state that cannot be told: the pool makes another one.
+        # In a state that cannot be told, as where its start was cancelled: the pool makes another one.
         raw.terminate()

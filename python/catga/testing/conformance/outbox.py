@@ -66,6 +66,18 @@ class OutboxConformance(Conformance):
         assert numbers(await store.outbox([lease], 10)) == [1, 2, 4, 5]
         assert await store.pending() == 4
 
+    async def test_what_was_sent_is_soon_no_longer_pending_for_anybody(self, stores: Stores, clock: SteeredClock) -> None:
+        relay, other = await stores.open(), await stores.open()
+        lease = await lease_on(relay, ttl=60.0)
+        for number in range(3):
+            await committed(other, Unit(publish=[message(number)]))
+            assert numbers(await relay.outbox([lease], 10)) == [number]
+            assert await self.sent(relay, lease, number) == set()
+        await clock.advance(2.0)
+        # It has nothing left to send, and still looks.
+        assert numbers(await relay.outbox([lease], 10)) == []
+        assert await other.pending() == 0
+
     async def test_several_parts_in_the_order_in_which_they_are_asked_for(self, stores: Stores) -> None:
         store = await stores.open()
         leases = {lease.part: lease for lease in (await store.claim("relay", "a", 16, self.lease_ttl)).leases}
