@@ -67,8 +67,8 @@ class Catga(Router):
     >>> asyncio.run(main())
     3
 
-    `store` and `transport` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`) or objects of a backend; without a store the
-    app works inside its process only. `concurrency` is how many durable messages of a channel are handled at once,
+    `store`, `transport` and `blobs` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`, `CATGA_BLOBS`) or objects of a backend;
+    without a store the app works inside its process only, and blobs are where payloads go that are too large to travel. `concurrency` is how many durable messages of a channel are handled at once,
     `window_days` how long a message is known for a duplicate, `wire` how messages are written, `stop_within` how many seconds stopping may take.
     """
 
@@ -78,6 +78,7 @@ class Catga(Router):
         *,
         store: Any = None,
         transport: Any = None,
+        blobs: Any = None,
         middleware: tuple[Middleware, ...] = (),
         messages: tuple[type[Message], ...] = (),
         retry: Retry = Retry(),
@@ -93,6 +94,7 @@ class Catga(Router):
         self.name = name
         self.store: Any = store if store is not None else os.environ.get("CATGA_STORE")
         self.transport: Any = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
+        self.blobs: Any = blobs if blobs is not None else os.environ.get("CATGA_BLOBS")
         self.messages = messages
         self.retry = retry
         self.queue = queue

@@ -46,7 +46,8 @@ CatgaError
     ├── Poison                    CTG-5001
     ├── OutsideWindow             CTG-5002
     ├── RemoteError               CTG-5003
-    └── ItemsFailed               CTG-5004
+    ├── ItemsFailed               CTG-5004
+    └── BlobMissing               CTG-5005
 """
 
 from collections.abc import Mapping, Sequence
@@ -355,6 +356,12 @@ class RemoteError(DeliveryError):
     def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
+
+
+class BlobMissing(DeliveryError):
+    """A payload that was too large to travel, and is not where it was put."""
+
+    code = "CTG-5005"
 
 
 class ItemsFailed(DeliveryError):

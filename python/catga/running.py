@@ -25,6 +25,7 @@ from catga.mediator.published import Taker, hand_over, taker_of
 from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
+from catga.ports.blobs import Blobs
 from catga.ports.store import Store
 from catga.ports.transport import Transport
 from catga.transaction import Connection, Transaction
@@ -57,11 +58,12 @@ class Running:
         """All mistakes are raised together; what was opened before one is closed again."""
         app = self._app
         self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
-        mistakes = [*self.registry.check(), *app.wire.check(app.window_days)]
+        mistakes = [*self.registry.check(), *app.wire.check(app.window_days, app.blobs is not None)]
         for feature in app.features:
             mistakes += feature.check(app)
         store = backend_of("store", app.store, app.clock, mistakes)
         transport = backend_of("transport", app.transport, app.clock, mistakes)
+        blobs = backend_of("blobs", app.blobs, app.clock, mistakes)
         providers = Providers(app.providers(), app.overrides)
         mistakes += await providers.resolve()
         bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
@@ -76,7 +78,7 @@ class Running:
             raise ConfigurationError.together(app.name, mistakes)
         try:
             if store is not None:
-                await self._open(store, transport)
+                await self._open(store, transport, blobs)
             self._compose(bound)
             for feature in app.features:
                 await feature.start(app)
@@ -167,7 +169,7 @@ class Running:
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    async def _open(self, store: Store, transport: Transport | None) -> None:
+    async def _open(self, store: Store, transport: Transport | None, blobs: Blobs | None) -> None:
         app = self._app
         await store.open()
         self._opened.push_async_callback(store.close)
@@ -180,8 +182,14 @@ class Running:
             transport = store.queue()
         await transport.open()
         self._opened.push_async_callback(transport.close)
-        codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire)
-        self.delivery = Delivery(app, codec, store, transport, concurrency=app.concurrency, window_days=app.window_days)
+        if blobs is not None:
+            await blobs.open()
+            self._opened.push_async_callback(blobs.close)
+        limit = transport.capabilities.max_bytes
+        codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire, limit, blobs is not None)
+        self.delivery = Delivery(
+            app, codec, store, transport, blobs, concurrency=app.concurrency, window_days=app.window_days
+        )
 
     def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
         self._targets: dict[str, dict[type[Message], list[Target]]] = {}

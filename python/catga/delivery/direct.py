@@ -72,16 +72,22 @@ class Direct:
                     unit.publish, unit.park = self._outbox.rows(published(ctx), ctx._envelope)
             return unit
 
+        async def kept(unit: Unit) -> Unit:
+            if self._outbox.unkept:
+                await self._outbox.keep()
+            return unit
+
         if target.writes:
 
-            async def work(connection: Any) -> Any:
+            async def work(connection: Any) -> tuple[Any, Unit]:
                 ctx._tx = connection
-                return await target.call(message, ctx)
+                reply = await target.call(message, ctx)
+                return reply, await kept(unit_of(reply))
 
-            reply, _, outcome = await self._store.exclusive(work, unit_of)
+            (reply, _), _, outcome = await self._store.exclusive(work, lambda result: result[1])
             return reply, outcome
         reply = await target.call(message, ctx)
-        unit = unit_of(reply)
+        unit = await kept(unit_of(reply)) if ctx._out is not None else unit_of(reply)
         if not (unit.statements or unit.publish or unit.park or unit.marks):
             return reply, COMMITTED
         (outcome,) = await self._committer.submit([unit])
@@ -90,6 +96,8 @@ class Direct:
     async def publish(self, ctx: Context) -> None:
         """Commits what a handler published that writes nothing else."""
         publish, park = self._outbox.rows(published(ctx), ctx._envelope)
+        if self._outbox.unkept:
+            await self._outbox.keep()
         (outcome,) = await self._committer.submit([Unit(publish=publish, park=park)])
         if outcome.error is not None:
             raise outcome.error

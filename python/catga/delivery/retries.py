@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from catga.delivery.hand import CREDIT, Hand
-from catga.delivery.intake import Intake
+from catga.delivery.intake import UNREAD, Intake
 from catga.delivery.means import Means
 from catga.delivery.work import Target, Work
-from catga.envelope import Decoded
+from catga.envelope import Claimed, Decoded
 from catga.errors import CatgaError
 from catga.messages import NORMAL
 from catga.ports.messages import Lease, Outgoing
@@ -81,25 +81,43 @@ class Retries:
     async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
         units: list[Unit] = []
         works: list[Work] = []
-        for row, item in zip(rows, self._means.codec.decode([row.frame for row in rows]), strict=True):
+        for row, item in zip(rows, await self._decoded(rows), strict=True):
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
                 units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=(lease,)))
                 continue
             target = self._targets.get(row.handler)
-            if target is None or isinstance(item, Exception):
+            if target is None or not isinstance(item, (tuple, Claimed)):
                 continue
-            message, envelope = item
+            message, envelope = item if isinstance(item, tuple) else (UNREAD, item.envelope)
             lane = target.lane + row.key if row.key is not None else None
-            works.append(Work(target, message, envelope, row.part, lease, row.frame, lane, None, row))
+            work = Work(target, message, envelope, row.part, lease, row.frame, lane, None, row)
             self._hand.retrying.add((row.handler, row.id))
-        self._hand.open += len(works)
+            self._hand.open += 1
+            if isinstance(item, Claimed):
+                self._intake.give_up(work, item.error)
+            else:
+                works.append(work)
         self._hand.put(works)
         if units:
             await self._means.committer.submit(units)
 
+    async def _decoded(self, rows: Sequence[Parked]) -> Sequence[Decoded]:
+        """Those that are scheduled go on as they are: their large payloads stay where they lie."""
+        decoded = self._means.codec.decode([row.frame for row in rows])
+        if self._means.claims is None:
+            return decoded
+        waits = [row.state is ParkedState.SCHEDULED for row in rows]
+        fetched = iter(
+            await self._means.claims.redeem([item for item, wait in zip(decoded, waits, strict=True) if not wait])
+        )
+        return [item if wait else next(fetched) for item, wait in zip(decoded, waits, strict=True)]
+
 
 def _outgoing(row: Parked, decoded: Decoded) -> Outgoing:
     """A scheduled message whose time has come, as it was when it was accepted."""
-    priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
+    if isinstance(decoded, Claimed):
+        priority = decoded.envelope.priority
+    else:
+        priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
     return Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)

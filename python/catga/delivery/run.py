@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from catga.context import Context, Later, published
+from catga.delivery.claims import Claims
 from catga.delivery.work import Target, Work
 from catga.envelope import DAY_MS, Codec, Envelope
 from catga.errors import HandlerCancelled
@@ -24,9 +25,12 @@ _DONE = MarkState.DONE
 class Outbox:
     """Turns what handlers published into rows: the identity is fixed here, and every later sending reuses it."""
 
-    def __init__(self, app: Any, codec: Codec) -> None:
+    def __init__(self, app: Any, codec: Codec, claims: Claims | None) -> None:
         self._app = app
         self._codec = codec
+        self._claims = claims
+        self.unkept: Sequence[Any] = codec.unkept
+        """Where this holds something after rows were made, `keep` must end before they are committed."""
 
     def rows(self, out: Sequence[Any], envelope: Envelope | None) -> tuple[list[Outgoing], list[Parked]]:
         """(rows to publish now, rows to park until their time); `envelope` is of the message they were sent for."""
@@ -43,6 +47,11 @@ class Outbox:
                 publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, left, ext))
         return publish, park
 
+    async def keep(self) -> None:
+        """Puts large payloads where they stay."""
+        if self._claims is not None:
+            await self._claims.keep()
+
 
 def scheduled(row: Outgoing) -> Parked:
     """A message that waits for its time and belongs to no handler yet."""
@@ -58,6 +67,8 @@ class Runner:
         self._app = app
         self._outbox = outbox
         self._fetch = fetch
+        self.unkept: Sequence[Any] = outbox.unkept
+        self.keep: Callable[[], Awaitable[None]] = outbox.keep
 
     def context(self, work: Work, connection: Connection | None = None) -> Context:
         """Of one attempt; `DeadlineExceeded` where nobody wants it any more."""

@@ -1,6 +1,7 @@
 """Envelopes: a message with its identity as the bytes that travel and are stored (see docs/envelope.md)."""
 
-from catga.envelope.codec import Codec, Decoded, bare, id_of
+from catga.envelope.claims import Claimed
+from catga.envelope.codec import Codec, Decoded, bare, blob_of, id_of
 from catga.envelope.headers import Headers
 from catga.envelope.record import DAY_MS, NAMED, RETURNING, Envelope
 from catga.envelope.signing import Signing
@@ -11,6 +12,7 @@ __all__ = [
     "MAX_BYTES",
     "NAMED",
     "RETURNING",
+    "Claimed",
     "Codec",
     "Decoded",
     "Envelope",
@@ -18,5 +20,6 @@ __all__ = [
     "Signing",
     "Wire",
     "bare",
+    "blob_of",
     "id_of",
 ]

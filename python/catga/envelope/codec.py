@@ -1,15 +1,18 @@
 """`Codec`: an app's messages as frames, and back (see docs/frames.md)."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from catga import _core
+from catga.envelope import claims
+from catga.envelope.claims import Claim, Claimed, Kept
 from catga.envelope.compression import compress, decompress
 from catga.envelope.content import RAW, fields_reader
 from catga.envelope.forms import Form, Forms, Upcast
-from catga.envelope.record import COMPRESSED, NAMED, SIGNED, Envelope
+from catga.envelope.record import CLAIMED, COMPRESSED, NAMED, SIGNED, Envelope
 from catga.envelope.signing import SIZE, Signer
 from catga.envelope.wire import MAX_BYTES, Wire
 from catga.errors import BadPayload, CatgaError, InvalidArgument, TooLarge, UnknownContentType
@@ -21,7 +24,10 @@ Decoded: TypeAlias = tuple[Message, Envelope] | Exception
 
 SPECIAL: Final = ~NAMED
 """Flags that say that the payload is not as its codec wrote it."""
-KNOWN: Final = NAMED | COMPRESSED | SIGNED
+KNOWN: Final = NAMED | COMPRESSED | SIGNED | CLAIMED
+HEADER: Final = 68
+MARGIN: Final = 256
+"""Bytes that a signature, and the name of its key, add to a frame."""
 AROUND: Final = 0x4_0000
 """Bytes of a frame beside its payload: no sender of ours makes more."""
 
@@ -35,6 +41,8 @@ class Codec:
         channel: str,
         upcasts: Mapping[type[Any], dict[int, Upcast]],
         wire: Wire = Wire(),
+        carries: int = sys.maxsize,
+        keeps: bool = False,
     ) -> None:
         self._encode_value = msgspec.msgpack.Encoder().encode
         forms = Forms(types, channel, upcasts, wire)
@@ -45,8 +53,14 @@ class Codec:
         self._max_bytes = wire.max_bytes
         self._most = wire.max_bytes + AROUND
         self._compress_above = wire.compress_above
+        self._carries = carries
+        self._keeps = keeps
+        self._claim_above = sys.maxsize if wire.claim_above is None else wire.claim_above
         # Payloads up to here are as they will travel: one comparison for most messages.
-        self._plain = min(wire.max_bytes, wire.max_bytes if wire.compress_above is None else wire.compress_above)
+        limits = (wire.max_bytes, wire.compress_above, wire.claim_above, max(0, carries - AROUND))
+        self._plain = min(limit for limit in limits if limit is not None)
+        self.unkept: list[Kept] = []
+        """What must be in the blobs before the frames just encoded are committed."""
 
     def channels(self) -> list[str]:
         """Every channel these types are published to."""
@@ -68,7 +82,8 @@ class Codec:
         due = due_ms or created_ms
         payload = form.write(message)
         if len(payload) > self._plain:
-            payload, flags = self._shortened(form, payload, flags)
+            around = len(key or b"") + len(ext or b"")
+            payload, flags = self._shortened(form, payload, flags, around, id, due)
         signer = self._signer
         if signer is not None:
             payload, ext, flags = payload + bytes(SIZE), signer.named(ext), flags | SIGNED
@@ -94,7 +109,7 @@ class Codec:
         part = (_core.crc32c(key) if key is not None else id[15]) % PARTS
         return Outgoing(id, form.channel, part, key, priority, due, frame)
 
-    def _shortened(self, form: Form, payload: bytes, flags: int) -> tuple[bytes, int]:
+    def _shortened(self, form: Form, payload: bytes, flags: int, around: int, id: bytes, due: int) -> tuple[bytes, int]:
         if len(payload) > self._max_bytes:
             raise TooLarge(
                 f"{form.name} is {len(payload):,} bytes",
@@ -104,8 +119,19 @@ class Codec:
         if self._compress_above is not None and len(payload) > self._compress_above:
             shorter = compress(payload)
             if len(shorter) < len(payload):
-                return shorter, flags | COMPRESSED
-        return payload, flags
+                payload, flags = shorter, flags | COMPRESSED
+        too_large = HEADER + len(form.name.encode()) + around + len(payload) + MARGIN > self._carries
+        if not too_large and len(payload) <= self._claim_above:
+            return payload, flags
+        if not self._keeps:
+            raise TooLarge(
+                f"{form.name} is {len(payload):,} bytes",
+                why=f"the transport carries {self._carries:,}",
+                fix="give the app blobs='file:///blobs' (or a database) for large payloads",
+            )
+        claim = Claim.of(payload)
+        self.unkept.append(Kept(claim.name(id), payload, due))
+        return claims.write(claim), flags | CLAIMED
 
     def receive(self, frames: Sequence[bytes], now_ms: int) -> list[Decoded]:
         """As `decode`, for what arrives from outside: signatures are judged first, and once. What is parked afterwards
@@ -130,6 +156,9 @@ class Codec:
                 if form is None:
                     form = self._forms.named(name)
                 if flags & SPECIAL:
+                    if flags & CLAIMED:
+                        found.append(_claimed(form, unpacked, self._max_bytes))
+                        continue
                     payload = self._lengthened(flags, payload)
                 if version == form.version and codec == form.codec:
                     message = form.read(payload)
@@ -163,6 +192,22 @@ class Codec:
             )
         return _unwrapped(flags, payload, self._max_bytes)
 
+    def redeem(self, claimed: Claimed, content: bytes) -> Decoded:
+        """The message whose payload is this; what is wrong with it otherwise."""
+        if not claimed.claim.fits(content):
+            return BadPayload(
+                f"the payload of {claimed.envelope.type} in the blobs is not what was put there",
+                where=f"message {claimed.envelope.id.hex()}",
+                fix="find out who writes to the blobs; send the message again",
+            )
+        kind, flags, codec, priority, version, id, created, due, deadline, name, key, ext, _ = claimed.frame
+        plain = flags & COMPRESSED
+        frame = _core.pack(
+            kind, codec, priority, version, id, created, due, deadline, name, key, ext, content, plain, self._most
+        )
+        (found,) = self.decode([frame])
+        return (found[0], claimed.envelope) if isinstance(found, tuple) else found
+
     def encode_value(self, value: Any) -> bytes:
         """A reply or a note, as it is stored."""
         return self._encode_value(value)
@@ -172,8 +217,31 @@ def bare(frame: bytes) -> Any:
     """What a frame says where its type is not known: plain data, or bytes; raises what `Codec.decode` would."""
     unpacked = _core.unpack(frame, len(frame))
     flags, codec, payload = unpacked[1], unpacked[2], unpacked[12]
+    if flags & CLAIMED:
+        return {"blob": blob_of(frame)}
     payload = _unwrapped(flags, payload, MAX_BYTES)
     return bytes(payload) if codec == RAW else fields_reader(codec, Any)(payload)
+
+
+def _claimed(form: Form, unpacked: tuple[Any, ...], most: int) -> Claimed:
+    _, flags, _, priority, version, id, created, due, deadline, name, key, ext, payload = unpacked
+    envelope = Envelope(id, name, version, priority, created, due, deadline, key, ext, flags)
+    claim = claims.read(_unwrapped(flags & SIGNED, payload, 0))
+    if claim.size > most:
+        raise TooLarge(
+            f"the payload of {name} in the blobs is {claim.size:,} bytes",
+            why=f"the limit is {most:,}",
+            fix="raise Wire(max_bytes=…) to that of the sender",
+        )
+    return Claimed(form.type, envelope, claim, unpacked)
+
+
+def blob_of(frame: bytes) -> str | None:
+    """Where a frame's payload is, if it was put into the blobs."""
+    if len(frame) < HEADER or not frame[4] & CLAIMED:
+        return None
+    unpacked = _core.unpack(frame, len(frame))
+    return claims.read(_unwrapped(unpacked[1] & SIGNED, unpacked[12], 0)).name(unpacked[5])
 
 
 def _unwrapped(flags: int, payload: Any, most: int) -> Any:

@@ -15,6 +15,8 @@ COMPRESSED: Final = 2
 """Flag of a frame whose payload is one zstd frame."""
 SIGNED: Final = 4
 """Flag of a frame whose payload ends in the signature of all that stands before it."""
+CLAIMED: Final = 8
+"""Flag of a frame whose payload was put into the blobs; what travels says which it is."""
 RETURNING: Final = NAMED | SIGNED
 """Flags of frames that may come again by themselves: those who sign do not trust whoever can write to the queue."""
 

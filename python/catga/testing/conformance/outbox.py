@@ -66,7 +66,9 @@ class OutboxConformance(Conformance):
         assert numbers(await store.outbox([lease], 10)) == [1, 2, 4, 5]
         assert await store.pending() == 4
 
-    async def test_what_was_sent_is_soon_no_longer_pending_for_anybody(self, stores: Stores, clock: SteeredClock) -> None:
+    async def test_what_was_sent_is_soon_no_longer_pending_for_anybody(
+        self, stores: Stores, clock: SteeredClock
+    ) -> None:
         relay, other = await stores.open(), await stores.open()
         lease = await lease_on(relay, ttl=60.0)
         for number in range(3):
