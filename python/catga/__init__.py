@@ -9,6 +9,7 @@ from catga.app import Catga, Feature
 from catga.clock import Clock, Entropy, SystemClock
 from catga.context import Context
 from catga.delivery.delivery import Receipt
+from catga.envelope import Headers, Signing, Wire
 from catga.errors import CatgaError, ConfigurationError
 from catga.mediator.handlers import Batch, Retry
 from catga.mediator.local import Queue
@@ -32,6 +33,7 @@ __all__ = [
     "Err",
     "Event",
     "Feature",
+    "Headers",
     "Message",
     "Ok",
     "Query",
@@ -40,9 +42,11 @@ __all__ = [
     "Result",
     "Retry",
     "Router",
+    "Signing",
     "StreamQuery",
     "SystemClock",
     "Transaction",
+    "Wire",
     "__version__",
     "build_info",
     "is_ok",

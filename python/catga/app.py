@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol, Self, TypeVar, overload, runtime_checkable
 
+import msgspec
+
 from catga import _core
 from catga.clock import Clock, Entropy, SystemClock, system_entropy
 from catga.context import Context, Later
 from catga.delivery.delivery import Receipt
-from catga.envelope import id_of
+from catga.envelope import Headers, Wire, id_of
 from catga.errors import AppClosed, CatgaError, ConfigurationError, InvalidArgument, NoHandler, NoStore, WouldDeadlock
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
@@ -65,9 +67,9 @@ class Catga(Router):
     >>> asyncio.run(main())
     3
 
-    `store` and `transport` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`) or objects of a backend; without a store the
-    app works inside its process only. `concurrency` is how many durable messages of a channel are handled at once,
-    `window_days` how long a message is known for a duplicate, `stop_within` how many seconds stopping may take.
+    `store`, `transport` and `blobs` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`, `CATGA_BLOBS`) or objects of a backend;
+    without a store the app works inside its process only, and blobs are where payloads go that are too large to travel. `concurrency` is how many durable messages of a channel are handled at once,
+    `window_days` how long a message is known for a duplicate, `wire` how messages are written, `stop_within` how many seconds stopping may take.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Catga(Router):
         *,
         store: Any = None,
         transport: Any = None,
+        blobs: Any = None,
         middleware: tuple[Middleware, ...] = (),
         messages: tuple[type[Message], ...] = (),
         retry: Retry = Retry(),
         queue: Queue = Queue(),
+        wire: Wire = Wire(),
         concurrency: int = 16,
         window_days: int = 7,
         stop_within: float = 30.0,
@@ -90,9 +94,11 @@ class Catga(Router):
         self.name = name
         self.store: Any = store if store is not None else os.environ.get("CATGA_STORE")
         self.transport: Any = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
+        self.blobs: Any = blobs if blobs is not None else os.environ.get("CATGA_BLOBS")
         self.messages = messages
         self.retry = retry
         self.queue = queue
+        self.wire = wire
         self.concurrency = concurrency
         self.window_days = window_days
         self.stop_within = stop_within
@@ -152,10 +158,14 @@ class Catga(Router):
     # -- verbs --------------------------------------------------------------------------------------------------------
 
     @overload
-    def send(self, message: Command[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
+    def send(
+        self, message: Command[S], /, *, id: str | None = None, headers: Headers | None = None
+    ) -> Coroutine[Any, Any, S]: ...
     @overload
-    def send(self, message: Query[S], /, *, id: str | None = None) -> Coroutine[Any, Any, S]: ...
-    def send(self, message: Any, /, id: str | None = None) -> Coroutine[Any, Any, Any]:
+    def send(
+        self, message: Query[S], /, *, id: str | None = None, headers: Headers | None = None
+    ) -> Coroutine[Any, Any, S]: ...
+    def send(self, message: Any, /, id: Any = None, headers: Headers | None = None) -> Coroutine[Any, Any, Any]:
         """The reply that the message's class declares.
 
         With an `id` (32 hexadecimal digits), sending again gives the stored reply of the first time, where the handler
@@ -166,7 +176,8 @@ class Catga(Router):
         except KeyError:
             # Raised at the await: a synchronous raise would leak the siblings in `gather`.
             return self._refuse(message)
-        return plan(message) if id is None else self._alive().send_as(message, id)
+        # One question for both: they are the same object where neither is given.
+        return plan(message) if id is headers else self._alive().send_as(message, id, headers)
 
     def iterate(self, query: StreamQuery[T], /) -> AsyncIterator[T]:
         """The values of a stream query, as its handler yields them."""
@@ -175,35 +186,51 @@ class Catga(Router):
             raise _no_handler(self, query)
         return running.streams[type(query)](query)  # type: ignore[no-any-return]
 
-    async def enqueue(self, command: Command[Any], /, *, id: str | None = None) -> Receipt:
+    async def enqueue(
+        self, command: Command[Any], /, *, id: str | None = None, headers: Headers | None = None
+    ) -> Receipt:
         """Asks for a command to be handled later, without a reply. With a store the receipt means: committed."""
         running = self._alive()
         if running.delivery is None:
-            return await running.put(command)
-        return (await running.delivery.accept([command], None if id is None else id_of(id)))[0]
+            return await running.put(command, headers)
+        return (await running.delivery.accept([command], None if id is None else id_of(id), headers))[0]
 
-    async def enqueue_many(self, commands: Sequence[Command[Any]], /) -> list[Receipt]:
+    async def enqueue_many(
+        self, commands: Sequence[Command[Any]], /, *, headers: Headers | None = None
+    ) -> list[Receipt]:
         """As `enqueue`, all in one commit."""
         running = self._alive()
         if running.delivery is None:
-            return [await running.put(command) for command in commands]
-        return await running.delivery.accept(commands)
+            return [await running.put(command, headers) for command in commands]
+        return await running.delivery.accept(commands, None, headers)
 
-    async def publish(self, event: Event, /) -> Receipt:
+    async def publish(self, event: Event, /, headers: Headers | None = None) -> Receipt:
         """Tells every handler of the event's type. With a store the receipt means: committed. Without one the handlers
         have run, and their failures are raised together as an `ExceptionGroup`."""
         running = self._alive()
         if running.delivery is None:
-            await (running.after.get(type(event)) or taker_of(running.after, event))(event)
+            if headers is None:
+                await (running.after.get(type(event)) or taker_of(running.after, event))(event)
+            else:
+                await running.tell(event, headers)
             return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
-        return (await running.delivery.accept([event]))[0]
+        return (await running.delivery.accept([event], None, headers))[0]
 
     async def schedule(
-        self, message: Command[Any] | Event, /, *, delay: float | None = None, at: datetime | None = None
+        self,
+        message: Command[Any] | Event,
+        /,
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        headers: Headers | None = None,
     ) -> str:
-        """As `enqueue` or `publish`, `delay` seconds from now or at a moment; gives the id that cancels it."""
+        """As `enqueue` or `publish`, `delay` seconds from now or at a moment; gives the id that cancels it. The seconds of
+        `Headers(within=…)` count from that moment."""
         running = self._alive()
         later = self.later(message, delay, at)
+        if headers is not None:
+            later = msgspec.structs.replace(later, ext=headers.ext(), deadline_ms=headers.deadline_ms(later.due_ms))
         await running.schedule(later)
         return later.id.hex()
 
@@ -257,7 +284,9 @@ class Catga(Router):
                     fix="ctx.enqueue it, or write through `Transaction` in the sender",
                 )
             )
-        return self.send(message)
+        if running is None or ctx._envelope is None or type(message) not in self._plans:
+            return self.send(message)
+        return running.send_from(message, ctx._envelope)
 
     def _alive(self) -> Running:
         if self._running is None:

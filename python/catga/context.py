@@ -21,6 +21,8 @@ class Later(msgspec.Struct, frozen=True, gc=False):
     message: Message
     due_ms: int
     id: bytes
+    ext: bytes | None = None
+    deadline_ms: int = 0
 
 
 class Context(msgspec.Struct, gc=False, eq=False):
@@ -62,9 +64,31 @@ class Context(msgspec.Struct, gc=False, eq=False):
         return self._envelope.headers if self._envelope is not None else {}
 
     @property
+    def tenant(self) -> str | None:
+        """Whose message it is, if its sender said so; handed on to what is sent here."""
+        return self._envelope.tenant if self._envelope is not None else None
+
+    @property
+    def correlation_id(self) -> str:
+        """What all messages have in common that came of one; the id of the first of them, where nobody gave another."""
+        return self._envelope.correlation_id if self._envelope is not None else self.id
+
+    @property
+    def causation_id(self) -> str | None:
+        """The message whose handling sent this one."""
+        return self._envelope.causation_id if self._envelope is not None else None
+
+    @property
     def deadline(self) -> datetime | None:
         """When the message stops being worth handling, if its sender said so."""
         return self._envelope.deadline if self._envelope is not None else None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, if there is one; what is sent or enqueued here has no more than these."""
+        if self._envelope is None or not self._envelope.deadline_ms:
+            return None
+        return max(0.0, (self._envelope.deadline_ms - self.now_ms()) / 1000)
 
     def new_id(self) -> str:
         """A new time-ordered id, 32 hexadecimal digits."""
@@ -110,6 +134,8 @@ class Context(msgspec.Struct, gc=False, eq=False):
     def _identity(self) -> bytes:
         if self._id is not None:
             return self._id
+        if self._envelope is not None:
+            return self._envelope.id
         fresh: bytes = self._app.ids.next(self._app.clock.wall_ms())
         self._id = fresh
         return fresh

@@ -25,7 +25,11 @@ CatgaError
 │   ├── UnknownMessageType        CTG-3010
 │   ├── BadPayload                CTG-3011
 │   ├── UnknownVersion            CTG-3012
-│   └── TooLarge                  CTG-3013
+│   ├── TooLarge                  CTG-3013
+│   ├── BadHeaders                CTG-3014
+│   ├── UnknownContentType        CTG-3015
+│   ├── BadSignature              CTG-3016
+│   └── Replayed                  CTG-3017
 ├── StoreError
 │   ├── StoreUnavailable          CTG-4001
 │   ├── StoreCorrupt              CTG-4002
@@ -42,7 +46,8 @@ CatgaError
     ├── Poison                    CTG-5001
     ├── OutsideWindow             CTG-5002
     ├── RemoteError               CTG-5003
-    └── ItemsFailed               CTG-5004
+    ├── ItemsFailed               CTG-5004
+    └── BlobMissing               CTG-5005
 """
 
 from collections.abc import Mapping, Sequence
@@ -217,6 +222,30 @@ class TooLarge(WireError):
     code = "CTG-3013"
 
 
+class BadHeaders(WireError):
+    """Headers that do not decode."""
+
+    code = "CTG-3014"
+
+
+class UnknownContentType(WireError):
+    """A payload that is encoded, compressed or wrapped in a way that this release cannot read."""
+
+    code = "CTG-3015"
+
+
+class BadSignature(WireError):
+    """A message that is not signed, or not with a key that is accepted, or was changed."""
+
+    code = "CTG-3016"
+
+
+class Replayed(WireError):
+    """A signed message that came so late that it may be a copy."""
+
+    code = "CTG-3017"
+
+
 class StoreError(CatgaError):
     """The store could not do what it was asked."""
 
@@ -327,6 +356,12 @@ class RemoteError(DeliveryError):
     def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
+
+
+class BlobMissing(DeliveryError):
+    """A payload that was too large to travel, and is not where it was put."""
+
+    code = "CTG-5005"
 
 
 class ItemsFailed(DeliveryError):

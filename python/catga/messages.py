@@ -9,7 +9,9 @@ from typing import (
     Final,
     ForwardRef,
     Generic,
+    Literal,
     TypeVar,
+    cast,
     dataclass_transform,
     get_args,
     get_origin,
@@ -30,6 +32,8 @@ T = TypeVar("T", covariant=True)
 
 PRIORITIES: Final = 8
 MAX_VERSION: Final = 0xFFFF
+CODECS: Final = ("msgpack", "json", "raw")
+"""How the fields of a message can be written."""
 NORMAL: Final = 4
 """Priorities go from 0 (first) to 7 (last); this one is the default."""
 
@@ -44,6 +48,7 @@ class Spec(msgspec.Struct, frozen=True, gc=False):
     priority: int
     channel: str | None
     aliases: tuple[str, ...]
+    codec: str | None = None
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -63,6 +68,7 @@ class MessageMeta(msgspec.StructMeta):
         priority: int = NORMAL,
         channel: str | None = None,
         aliases: tuple[str, ...] = (),
+        codec: Literal["msgpack", "json", "raw"] | None = None,
         **struct: Any,
     ) -> "MessageMeta":
         """Makes the class; `key` names the field (or property) that keeps messages of the same value in order."""
@@ -72,6 +78,7 @@ class MessageMeta(msgspec.StructMeta):
         if parent is not None:
             key = key or parent.key
             channel = channel or parent.channel
+            codec = codec or cast(Any, parent.codec)
         fields: tuple[str, ...] = cls.__struct_fields__
         where = f"{ns.get('__module__', '')}.{ns.get('__qualname__', clsname)}"
         if key is not None and key not in fields and not isinstance(getattr(cls, key, None), property):
@@ -91,8 +98,19 @@ class MessageMeta(msgspec.StructMeta):
             raise MessageDefinitionError(
                 f"{clsname} has version {version}", where=where, fix=f"count versions from 1 to {MAX_VERSION}"
             )
+        if codec not in (None, *CODECS):
+            raise MessageDefinitionError(
+                f"{clsname} has codec {codec!r}", where=where, fix=f"give one of: {', '.join(CODECS)}"
+            )
+        if codec == "raw" and len(fields) != 1:
+            raise MessageDefinitionError(
+                f"{clsname} has codec 'raw' and {len(fields)} fields",
+                where=where,
+                why="its bytes travel as they are, and are all of the message",
+                fix="give it one field, of type bytes",
+            )
         kind = getattr(cls, "__catga_kind__", "")
-        cls.__catga__ = Spec(kind, name or clsname, version, key, priority, channel, aliases)  # type: ignore[attr-defined]
+        cls.__catga__ = Spec(kind, name or clsname, version, key, priority, channel, aliases, codec)  # type: ignore[attr-defined]
         return cls
 
 

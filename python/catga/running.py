@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from catga.backends import backend_of
 from catga.clock import sleep
-from catga.context import Context, Later, leave, published
+from catga.context import Context, Later
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
-from catga.envelope import Codec, id_of
+from catga.envelope import Codec, Envelope, Headers, id_of
 from catga.errors import AppClosed, ConfigurationError, HandlerDefinitionError, NoHandler, NoStore
 from catga.mediator.batches import LocalBatches
+from catga.mediator.carried import Carried, Carrier, beside, check_deadline, follower
 from catga.mediator.events import fan_out
 from catga.mediator.handlers import Handler
 from catga.mediator.local import LocalQueue
@@ -24,9 +25,9 @@ from catga.mediator.published import Taker, hand_over, taker_of
 from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
+from catga.ports.blobs import Blobs
 from catga.ports.store import Store
 from catga.ports.transport import Transport
-from catga.result import Err
 from catga.transaction import Connection, Transaction
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ class Running:
         """All mistakes are raised together; what was opened before one is closed again."""
         app = self._app
         self.registry = Registry(app.registrations(), app.upcasters(), app.messages)
-        mistakes = self.registry.check()
+        mistakes = [*self.registry.check(), *app.wire.check(app.window_days, app.blobs is not None)]
         for feature in app.features:
             mistakes += feature.check(app)
         store = backend_of("store", app.store, app.clock, mistakes)
         transport = backend_of("transport", app.transport, app.clock, mistakes)
+        blobs = backend_of("blobs", app.blobs, app.clock, mistakes)
         providers = Providers(app.providers(), app.overrides)
         mistakes += await providers.resolve()
         bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
@@ -76,7 +78,7 @@ class Running:
             raise ConfigurationError.together(app.name, mistakes)
         try:
             if store is not None:
-                await self._open(store, transport)
+                await self._open(store, transport, blobs)
             self._compose(bound)
             for feature in app.features:
                 await feature.start(app)
@@ -98,28 +100,39 @@ class Running:
             await batches.stop()
         await self._opened.aclose()
 
-    async def send_as(self, message: Message, text: str) -> Any:
-        """`send` with an id of the caller's: a handler that writes gives its stored reply the second time."""
-        id = id_of(text)
-        if type(message) in self.transactional:
-            return await self.plans[type(message)](message, id)
-        ctx = Context(self._app, None, None, None, 1, id)
-        try:
-            reply = await self._calls[type(message)](message, ctx)
-            if reply.__class__ is not Err:
-                await hand_over(self.after, published(ctx))
-        finally:
-            await leave(ctx)
-        return reply
+    async def send_as(self, message: Message, text: str | None, headers: Headers | None) -> Any:
+        """`send` with an id of the caller's, or with headers: a handler that writes gives its stored reply the second
+        time that an id comes."""
+        id = None if text is None else id_of(text)
+        return await self._call(message, id, None if headers is None else self._beside(message, id, headers))
 
-    async def put(self, message: Message) -> Receipt:
+    async def send_from(self, message: Message, parent: Envelope) -> Any:
+        """`send` out of a handler whose message has an envelope."""
+        return await self._call(message, None, follower(self._app, message, parent))
+
+    async def _call(self, message: Message, id: bytes | None, envelope: Envelope | None) -> Any:
+        if type(message) not in self.transactional:
+            return await self._carrier.call(self._calls[type(message)], message, envelope, id)
+        if envelope is not None:
+            check_deadline(self._app, envelope)
+        return await self.plans[type(message)](message, id, envelope)
+
+    def _beside(self, message: Message, id: bytes | None, headers: Headers) -> Envelope:
+        deadline = headers.deadline_ms(self._app.clock.wall_ms())
+        return beside(self._app, message, id, deadline, headers.ext())
+
+    async def tell(self, event: Event, headers: Headers) -> None:
+        """To its handlers in this process."""
+        await self._carrier.take(Carried(event, self._beside(event, None, headers)))
+
+    async def put(self, message: Message, headers: Headers | None = None) -> Receipt:
         """Into the queue of this process."""
         if type(message) not in self.plans and not isinstance(message, Event):
             raise NoHandler(
                 f"nothing handles {type(message).__name__} in app {self._app.name!r}",
                 fix=f"write `@app.handler({type(message).__name__})` over an async function",
             )
-        await self._local.put(message)
+        await self._local.put(message if headers is None else Carried(message, self._beside(message, None, headers)))
         return Receipt(self._app.ids.next(self._app.clock.wall_ms()).hex(), False)
 
     async def schedule(self, later: Later) -> None:
@@ -156,7 +169,7 @@ class Running:
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
-    async def _open(self, store: Store, transport: Transport | None) -> None:
+    async def _open(self, store: Store, transport: Transport | None, blobs: Blobs | None) -> None:
         app = self._app
         await store.open()
         self._opened.push_async_callback(store.close)
@@ -169,14 +182,21 @@ class Running:
             transport = store.queue()
         await transport.open()
         self._opened.push_async_callback(transport.close)
-        codec = Codec(self.registry.messages, app.name, self.registry.upcasts)
-        self.delivery = Delivery(app, codec, store, transport, concurrency=app.concurrency, window_days=app.window_days)
+        if blobs is not None:
+            await blobs.open()
+            self._opened.push_async_callback(blobs.close)
+        limit = transport.capabilities.max_bytes
+        codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire, limit, blobs is not None)
+        self.delivery = Delivery(
+            app, codec, store, transport, blobs, concurrency=app.concurrency, window_days=app.window_days
+        )
 
     def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
         self._targets: dict[str, dict[type[Message], list[Target]]] = {}
         app = self._app
+        self._carrier = Carrier(app, self.after, self._local.put, None if self.delivery is None else self._publish)
         following: dict[type[Message], list[Any]] = {}
-        beside: dict[type[Message], list[Any]] = {}
+        apart: dict[type[Message], list[Any]] = {}
         for number, (handler, middleware, arguments) in enumerate(bound):
             message = handler.message
             if handler.kind == "stream":
@@ -196,10 +216,13 @@ class Running:
                 self.plans[message] = plan
                 self._calls[message] = call_of(handler, arguments, middleware)
             if plan is not None:
-                (beside if handler.concurrent else following).setdefault(message, []).append(plan)
-        for message in {*following, *beside}:
+                (apart if handler.concurrent else following).setdefault(message, []).append(plan)
+                if handler.kind == "event":
+                    make = partial(call_of, handler, arguments, middleware)
+                    self._carrier.add(handler, make, plan if handler.batch is not None else None)
+        for message in {*following, *apart}:
             if issubclass(message, Event):
-                self.after[message] = fan_out(message.__name__, following.get(message, []), beside.get(message, []))
+                self.after[message] = fan_out(message.__name__, following.get(message, []), apart.get(message, []))
             else:
                 self.after[message] = following[message][0] if message not in self.plans else self._local.put
         self.after[Later] = self.schedule
@@ -240,17 +263,27 @@ class Running:
             raise AppClosed("the app has no delivery")
         await self.delivery.direct.publish(ctx)
 
-    async def _run_local(self, message: Message) -> None:
-        if isinstance(message, Event):
+    async def _run_local(self, message: Any) -> None:
+        if isinstance(message, Carried):
+            if isinstance(message.message, Event):
+                await self._carrier.take(message)
+            else:
+                await self._call(message.message, message.envelope.id, message.envelope)
+        elif isinstance(message, Event):
             await taker_of(self.after, message)(message)
         else:
             await self.plans[type(message)](message)
 
     def _due(self, later: Later) -> None:
         self._scheduled.pop(later.id, None)
-        task = asyncio.ensure_future(self._local.put(later.message))
+        task = asyncio.ensure_future(self._local.put(self._due_message(later)))
         self._due_tasks.add(task)
         task.add_done_callback(self._due_tasks.discard)
+
+    def _due_message(self, later: Later) -> Any:
+        if later.ext is None and not later.deadline_ms:
+            return later.message
+        return Carried(later.message, beside(self._app, later.message, later.id, later.deadline_ms, later.ext))
 
 
 def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequence[ConfigurationError]:

@@ -11,6 +11,7 @@ from catga import Catga, Command, Context, Event, Retry
 from catga.delivery.failures import history_of
 from catga.envelope import DAY_MS, Codec
 from catga.errors import Conflict
+from catga.ports import Unit
 from catga.ports.store import ParkedState
 from catga.testing import run
 
@@ -186,7 +187,8 @@ def test_a_passed_deadline_is_not_handled_and_not_tried_again() -> None:
             now = scene.clock.wall_ms()
             for number, deadline in ((1, now - 1), (2, now + 60_000), (3, now)):
                 id = app.ids.next(now)
-                await scene.run(delivery.accept([Work(number)], id, deadline))
+                row = delivery._codec.encode(Work(number), id, now, 0, deadline)
+                await scene.run(delivery.committer.submit([Unit(publish=[row])]))
             await scene.run(app.settled())
             assert len(failing.runs) == 2
         (letter,) = await scene.dead()

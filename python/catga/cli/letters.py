@@ -9,7 +9,8 @@ from catga import _core
 from catga.app import Catga
 from catga.delivery.failures import history_of
 from catga.description import registry_of
-from catga.envelope import Codec
+from catga.envelope import Codec, bare
+from catga.errors import CatgaError
 from catga.ports.store import Parked
 
 
@@ -73,12 +74,12 @@ def payload_of(row: Parked, app: Catga | None) -> Any:
     """What is in it: as the app's own type where the app is known, as bare fields otherwise."""
     if app is not None:
         registry = registry_of(app)
-        (found,) = Codec(registry.messages, app.name, registry.upcasts).decode([row.frame])
+        (found,) = Codec(registry.messages, app.name, registry.upcasts, app.wire).decode([row.frame])
         if isinstance(found, tuple):
             return msgspec.to_builtins(found[0], enc_hook=str)
     try:
-        return msgspec.msgpack.decode(_core.unpack(row.frame)[12])
-    except (_core.FrameError, msgspec.DecodeError):
+        return bare(row.frame)
+    except (_core.FrameError, msgspec.DecodeError, CatgaError):
         return {"bytes": row.frame.hex()}
 
 

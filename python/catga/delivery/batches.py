@@ -76,6 +76,8 @@ class BatchLane:
         try:
             await self._runner.batch_reply(self._target, free, ctx)
             unit = self._runner.batch_unit(self._target, free, ctx)
+            if self._runner.unkept:
+                await self._runner.keep()
         except asyncio.CancelledError as error:
             await leave(ctx)
             task = asyncio.current_task()

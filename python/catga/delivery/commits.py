@@ -37,6 +37,8 @@ class Commits:
         self._failures = means.failures
         self._recorder = means.recorder
         self._colocated = means.colocated
+        # In a queue that is not the store's own other apps may read the same message: its blob goes by its age.
+        self._claims = means.claims if means.colocated else None
         self._finished: list[Finished] = []
         self._some = asyncio.Event()
         self._patience = Bell(means.clock)
@@ -64,6 +66,10 @@ class Commits:
 
     def bury(self, delivery: Delivery, error: Exception) -> None:
         """Bytes that no handler can be found for become a dead letter of their own."""
+        if self._recorder.refused(self._name, error):
+            log.error(
+                "channel %s refuses a message; the next ones for this reason are only counted: %s", self._name, error
+            )
         self._hand.open += 1
         self._soon(self._bury(delivery, error))
 
@@ -139,6 +145,8 @@ class Commits:
         for (work, unit, parks, ctx), outcome in zip(group, outcomes, strict=True):
             if ctx is not None and ctx._stack is not None:
                 await leave(ctx)
+            if work.arrival is not None and (parks is not None or outcome is not COMMITTED):
+                work.arrival.kept = True
             if outcome is COMMITTED:
                 if parks is None:
                     dues.append(work.envelope.due_ms)
@@ -182,6 +190,7 @@ class Commits:
     async def _close(self, closed: Sequence[tuple[Work, Unit]]) -> None:
         settled: list[Any] = []
         late: list[Delivery] = []
+        over: list[bytes] = []
         ended = 0
         for work, unit in closed:
             arrival = work.arrival
@@ -190,6 +199,8 @@ class Commits:
                 ended += 1
                 continue
             arrival.left -= 1
+            if self._claims is not None and arrival.left == 0 and not arrival.kept:
+                over.append(arrival.delivery.frame)
             if arrival.delivery.token in unit.settle:
                 settled.append(arrival.delivery.token)
             elif arrival.left == 0:
@@ -199,6 +210,8 @@ class Commits:
         self._hand.ended(ended + len(settled))
         if late:
             await self._settle(late)
+        if over and self._claims is not None:
+            self._soon(self._claims.remove(over))
 
     def _again(self, work: Work, error: Exception) -> None:
         if isinstance(error, Conflict) and work.conflicts < CONFLICTS:

@@ -8,6 +8,7 @@ import msgspec
 
 from catga.context import Later
 from catga.delivery.channel import Channel
+from catga.delivery.claims import Claims
 from catga.delivery.committer import Committer
 from catga.delivery.direct import Direct
 from catga.delivery.failures import UNREADABLE, Failures
@@ -16,9 +17,10 @@ from catga.delivery.recorder import Recorder
 from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
-from catga.envelope import DAY_MS, NAMED, Codec
+from catga.envelope import DAY_MS, NAMED, Codec, Headers
 from catga.errors import CommitRefused
 from catga.messages import Message
+from catga.ports.blobs import Blobs
 from catga.ports.store import Commit, Store, Unit
 from catga.ports.transport import Transport
 from catga.transaction import Row
@@ -35,7 +37,15 @@ class Delivery:
     """Owns the committer, the channels and the verbs that wait for a commit."""
 
     def __init__(
-        self, app: Any, codec: Codec, store: Store, transport: Transport, *, concurrency: int, window_days: int
+        self,
+        app: Any,
+        codec: Codec,
+        store: Store,
+        transport: Transport,
+        blobs: Blobs | None,
+        *,
+        concurrency: int,
+        window_days: int,
     ) -> None:
         self._app = app
         self._codec = codec
@@ -48,7 +58,9 @@ class Delivery:
         self._relay: Relay | None = None
         self.recorder: Recorder = Recorder()
         self.committer: Committer = Committer(store, self._committed)
-        self.outbox: Outbox = Outbox(app, codec)
+        self._blobs = blobs
+        self._claims = None if blobs is None else Claims(codec, blobs, app.wire.keep_days)
+        self.outbox: Outbox = Outbox(app, codec, self._claims)
         self.direct: Direct = Direct(app, codec, store, self.committer, self.outbox)
 
     async def start(self, targets: Mapping[str, Mapping[type[Message], Sequence[Target]]], work: bool) -> None:
@@ -73,6 +85,8 @@ class Delivery:
             ]
         )
         await self._store.forget(self._app.clock.wall_ms() // DAY_MS - self._window_days)
+        if self._blobs is not None:
+            await self._blobs.expire(self._app.clock.wall_ms())
         owner = self._app.ids.next(self._app.clock.wall_ms()).hex()
         if not self._colocated and work:
             self._relay = Relay(self._store, self._transport, self._app.clock, owner)
@@ -91,6 +105,7 @@ class Delivery:
                 consumer=await self._transport.consume(name, owner, self._store),
                 colocated=self._colocated,
                 window_days=self._window_days,
+                claims=self._claims,
             )
             channel = Channel(means, by_type, self._concurrency)
             self._channels.append(channel)
@@ -104,21 +119,30 @@ class Delivery:
         if self._relay is not None:
             await self._relay.stop()
 
-    async def accept(self, messages: Sequence[Message], id: bytes | None = None, deadline_ms: int = 0) -> list[Receipt]:
+    async def accept(
+        self, messages: Sequence[Message], id: bytes | None = None, headers: Headers | None = None
+    ) -> list[Receipt]:
         """Commits messages for their handlers; a receipt for each once that is done."""
         now = self._app.clock.wall_ms()
+        ext, deadline = (None, 0) if headers is None else (headers.ext(), headers.deadline_ms(now))
         ids = [id] if id is not None else self._app.ids.many(len(messages), now)
         encode = self._codec.encode
         flags = 0 if id is None else NAMED
         rows = [
-            encode(message, each, now, 0, deadline_ms, None, flags) for message, each in zip(messages, ids, strict=True)
+            encode(message, each, now, 0, deadline, ext, flags) for message, each in zip(messages, ids, strict=True)
         ]
+        if self._codec.unkept:
+            await self.outbox.keep()
         await self._commit(Unit(publish=rows))
         return [Receipt(each.hex(), True) for each in ids]
 
     async def schedule(self, later: Later) -> None:
         """Commits a message that waits for its time."""
-        row = self._codec.encode(later.message, later.id, self._app.clock.wall_ms(), later.due_ms)
+        row = self._codec.encode(
+            later.message, later.id, self._app.clock.wall_ms(), later.due_ms, later.deadline_ms, later.ext
+        )
+        if self._codec.unkept:
+            await self.outbox.keep()
         await self._commit(Unit(park=[scheduled(row)]))
 
     async def cancel(self, id: bytes) -> bool:

@@ -9,7 +9,7 @@ from catga.context import Context, leave, published
 from catga.delivery.committer import Committer
 from catga.delivery.run import Outbox
 from catga.delivery.work import CONFLICTS, Target
-from catga.envelope import DAY_MS, Codec
+from catga.envelope import DAY_MS, Codec, Envelope
 from catga.errors import CommitRefused, Conflict
 from catga.messages import reply_type
 from catga.ports.store import COMMITTED, Commit, Mark, Store, Unit
@@ -28,16 +28,16 @@ class Direct:
         self._outbox = outbox
 
     def plan(self, target: Target) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """A function of (message, id): with an id, the same question again gets the stored reply and no second effect."""
+        """A function of (message, id, envelope): with an id, the same question again gets the stored reply and no second effect."""
         decoder = msgspec.msgpack.Decoder(reply_type(target.handler.message))
 
-        async def plan(message: Any, id: bytes | None = None) -> Any:
+        async def plan(message: Any, id: bytes | None = None, envelope: Envelope | None = None) -> Any:
             day = _day_of(id, self._app.clock.wall_ms())
             if id is not None and (known := await self._stored(target, day, id)) is not None:
                 return decoder.decode(known)
             tries = target.retry.immediate
             conflicts = 0
-            ctx = Context(self._app, None, Transaction(self._store.fetch), None, 1, id)
+            ctx = Context(self._app, None, Transaction(self._store.fetch), envelope, 1, id)
             try:
                 while True:
                     try:
@@ -69,19 +69,25 @@ class Direct:
             if reply.__class__ is not Err:
                 unit.statements = ctx._tx.statements if isinstance(ctx._tx, Transaction) else ()
                 if ctx._out is not None:
-                    unit.publish, unit.park = self._outbox.rows(published(ctx), None)
+                    unit.publish, unit.park = self._outbox.rows(published(ctx), ctx._envelope)
+            return unit
+
+        async def kept(unit: Unit) -> Unit:
+            if self._outbox.unkept:
+                await self._outbox.keep()
             return unit
 
         if target.writes:
 
-            async def work(connection: Any) -> Any:
+            async def work(connection: Any) -> tuple[Any, Unit]:
                 ctx._tx = connection
-                return await target.call(message, ctx)
+                reply = await target.call(message, ctx)
+                return reply, await kept(unit_of(reply))
 
-            reply, _, outcome = await self._store.exclusive(work, unit_of)
+            (reply, _), _, outcome = await self._store.exclusive(work, lambda result: result[1])
             return reply, outcome
         reply = await target.call(message, ctx)
-        unit = unit_of(reply)
+        unit = await kept(unit_of(reply)) if ctx._out is not None else unit_of(reply)
         if not (unit.statements or unit.publish or unit.park or unit.marks):
             return reply, COMMITTED
         (outcome,) = await self._committer.submit([unit])
@@ -89,7 +95,9 @@ class Direct:
 
     async def publish(self, ctx: Context) -> None:
         """Commits what a handler published that writes nothing else."""
-        publish, park = self._outbox.rows(published(ctx), None)
+        publish, park = self._outbox.rows(published(ctx), ctx._envelope)
+        if self._outbox.unkept:
+            await self._outbox.keep()
         (outcome,) = await self._committer.submit([Unit(publish=publish, park=park)])
         if outcome.error is not None:
             raise outcome.error

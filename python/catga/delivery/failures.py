@@ -7,7 +7,7 @@ import msgspec
 from catga.clock import Clock, Entropy
 from catga.delivery.work import Work
 from catga.envelope import Envelope
-from catga.errors import CatgaError, DeadlineExceeded, OutsideWindow, Poison
+from catga.errors import BlobMissing, CatgaError, DeadlineExceeded, OutsideWindow, Poison
 from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 
 HISTORY = 10
@@ -19,7 +19,7 @@ UNREADABLE = ""
 BLOCKING = -1
 """The due time of a dead letter whose key waits for its replay."""
 
-_FINAL = (DeadlineExceeded, OutsideWindow, Poison)
+_FINAL = (BlobMissing, DeadlineExceeded, OutsideWindow, Poison)
 
 
 class Failure(msgspec.Struct, frozen=True):

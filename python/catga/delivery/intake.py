@@ -1,7 +1,7 @@
 """The way in: deliveries become works; those that were handled before are only settled."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from catga.delivery.commits import Commits
 from catga.delivery.failures import outside_window
@@ -9,8 +9,12 @@ from catga.delivery.hand import Hand
 from catga.delivery.means import Means
 from catga.delivery.suspicion import Suspicion
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, NAMED, Decoded
+from catga.envelope import DAY_MS, RETURNING, Claimed, Decoded, Envelope
+from catga.messages import Message
 from catga.ports.messages import Delivery, Lease
+
+UNREAD: Final = Message()
+"""Stands in a work for a message whose payload cannot be had: no handler sees it."""
 
 
 class Intake:
@@ -27,7 +31,7 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery], condemned: Exception | None = None) -> None:
         """Puts them into the lanes; where they are `condemned`, into the dead letters."""
-        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
+        decoded = await self._received(deliveries)
         await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._known(deliveries, decoded)
         if self._hand.rewind:
@@ -38,15 +42,20 @@ class Intake:
         done: list[Delivery] = []
         again = 0
         for delivery, item in zip(deliveries, decoded, strict=True):
-            if isinstance(item, Exception):
+            missing: Exception | None = None
+            if isinstance(item, tuple):
+                message, envelope = item
+                cls = message.__class__
+            elif isinstance(item, Claimed):
+                message, envelope, cls, missing = UNREAD, item.envelope, item.cls, item.error
+            else:
                 self._commits.bury(delivery, item)
                 continue
-            message, envelope = item
-            targets = self._targets.get(message.__class__, ())
+            targets = self._targets.get(cls, ())
+            before = len(targets)
             if known:
-                fresh = [target for target in targets if (target.id, envelope.id) not in known]
-                again += len(targets) - len(fresh)
-                targets = fresh
+                targets = [target for target in targets if (target.id, envelope.id) not in known]
+                again += before - len(targets)
             if not targets:
                 done.append(delivery)
                 continue
@@ -54,9 +63,9 @@ class Intake:
                 self.suspicion.suspect(delivery)
                 again += 1
             self._hand.open += 1
-            arrival = Arrival(delivery, len(targets))
+            arrival = Arrival(delivery, len(targets), len(targets) < before)
             key = envelope.key
-            error = condemned if envelope.due_ms >= oldest else outside_window(envelope)
+            error = missing or condemned if envelope.due_ms >= oldest else outside_window(envelope)
             for target in targets:
                 lane = None if key is None else target.lane + key
                 work = Work(target, message, envelope, delivery.part, delivery.lease, delivery.frame, lane, arrival)
@@ -70,18 +79,27 @@ class Intake:
 
     async def without_known(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those that have something left to do; the others are settled."""
-        decoded = self._means.codec.decode([delivery.frame for delivery in deliveries])
+        decoded = await self._received(deliveries)
         known = await self._known(deliveries, decoded)
         left: list[Delivery] = []
         done: list[Delivery] = []
         for delivery, item in zip(deliveries, decoded, strict=True):
-            over = isinstance(item, tuple) and all(
-                (target.id, item[1].id) in known for target in self._targets.get(item[0].__class__, ())
+            over = (place := _place(item)) is not None and all(
+                (target.id, place[1].id) in known for target in self._targets.get(place[0], ())
             )
             (done if over else left).append(delivery)
         self._means.recorder.redelivered(len(done))
         self._settle(done)
         return left
+
+    async def _received(self, deliveries: Sequence[Delivery]) -> Sequence[Decoded]:
+        frames = [delivery.frame for delivery in deliveries]
+        decoded = self._means.codec.receive(frames, self._means.clock.wall_ms())
+        return decoded if self._means.claims is None else await self._means.claims.redeem(decoded)
+
+    def give_up(self, work: Work, error: Exception) -> None:
+        """There is nothing to give to its handler."""
+        self._commits.fail(work, error)
 
     def _settle(self, done: Sequence[Delivery]) -> None:
         if done:
@@ -96,8 +114,17 @@ class Intake:
         wanted: dict[tuple[int, str], list[bytes]] = {}
         for delivery, item in zip(deliveries, decoded, strict=True):
             # What came in with a commit of this store, under our lease and an id of our own making, has no mark.
-            if isinstance(item, tuple) and not (delivery.first and self._means.colocated and not item[1].flags & NAMED):
-                message, envelope = item
-                for target in self._targets.get(message.__class__, ()):
+            if (place := _place(item)) is None:
+                continue
+            cls, envelope = place
+            if not (delivery.first and self._means.colocated and not envelope.flags & RETURNING):
+                for target in self._targets.get(cls, ()):
                     wanted.setdefault((envelope.day, target.id), []).append(envelope.id)
         return await self._means.store.known(wanted) if wanted else set()
+
+
+def _place(item: Decoded) -> tuple[type[Message], Envelope] | None:
+    """What its marks are found by; None for what no handler can be found for."""
+    if isinstance(item, tuple):
+        return item[0].__class__, item[1]
+    return (item.cls, item.envelope) if isinstance(item, Claimed) else None

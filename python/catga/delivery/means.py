@@ -3,6 +3,7 @@
 import msgspec
 
 from catga.clock import Clock
+from catga.delivery.claims import Claims
 from catga.delivery.committer import Committer
 from catga.delivery.failures import Failures
 from catga.delivery.recorder import Recorder
@@ -27,3 +28,4 @@ class Means(msgspec.Struct, frozen=True, eq=False):
     colocated: bool
     """Publishing and settling join the commits of the store: the queue is its own."""
     window_days: int
+    claims: Claims | None

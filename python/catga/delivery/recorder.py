@@ -1,6 +1,7 @@
 """What delivery counts; read when somebody asks, never pushed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from catga import _core
 from catga.ports.store import Parked, ParkedState
@@ -14,6 +15,8 @@ class Recorder:
         self.redeliveries: int = 0
         self.retries: int = 0
         self.dead: int = 0
+        self.refusals: dict[str, int] = {}
+        self._told: set[tuple[str, str]] = set()
         self.latency: _core.Histogram = _core.Histogram()
 
     def handled(self, dues_ms: Sequence[int], now_ms: int) -> None:
@@ -28,19 +31,30 @@ class Recorder:
         elif row.state is ParkedState.RETRY:
             self.retries += 1
 
+    def refused(self, channel: str, error: Exception) -> bool:
+        """A message that cannot be read or is not trusted goes to the dead letters; whether it is the first of its channel
+        for this reason. Who can send a few can send millions: they are told of once."""
+        self.dead += 1
+        code = str(getattr(error, "code", type(error).__name__))
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+        first = (channel, code) not in self._told
+        self._told.add((channel, code))
+        return first
+
     def redelivered(self, count: int) -> None:
         """Messages that came again: their marks said so, or an instance that ended without a word had, or may have had,
         them out."""
         self.redeliveries += count
 
-    def statistics(self) -> dict[str, int]:
-        """done, redelivered, retried, dead; latency quantiles in ms."""
+    def statistics(self) -> dict[str, Any]:
+        """done, redelivered, retried, dead, refused by code (they are dead too); latency quantiles in ms."""
         quantile = self.latency.quantile
         return {
             "done": self.done,
             "redelivered": self.redeliveries,
             "retried": self.retries,
             "dead": self.dead,
+            "refused": dict(self.refusals),
             "latency_p50_ms": quantile(0.5),
             "latency_p99_ms": quantile(0.99),
         }

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from catga.delivery.blocked import Place
 from catga.delivery.hand import CREDIT, Hand
-from catga.delivery.intake import Intake
+from catga.delivery.intake import UNREAD, Intake
 from catga.delivery.means import Means
 from catga.delivery.work import Target, Work
-from catga.envelope import Decoded
+from catga.envelope import Claimed, Decoded
 from catga.errors import CatgaError
 from catga.messages import NORMAL
 from catga.ports.messages import Lease, Outgoing
@@ -61,7 +61,7 @@ class Retries:
         if not leases:
             return False
         asked: list[Place] = []
-        rows: Sequence[Parked] | None = None
+        rows: Sequence[tuple[Parked, Decoded]] | None = None
         try:
             rows = await self._read(leases, asked)
         finally:
@@ -72,7 +72,7 @@ class Retries:
         await self._take(rows, leases)
         return len(rows) >= CREDIT
 
-    async def _read(self, leases: Mapping[int, Lease], asked: list[Place]) -> Sequence[Parked] | None:
+    async def _read(self, leases: Mapping[int, Lease], asked: list[Place]) -> Sequence[tuple[Parked, Decoded]] | None:
         """What may go on, none of it in hand; None where something was given up meanwhile, and what waits before these may
         have changed. `asked` is given the keys whose followers were looked for."""
         blocked = self._hand.blocked
@@ -81,9 +81,11 @@ class Retries:
         busy = frozenset(self._hand.retrying)
         due = await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT)
         rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases, asked))}
+        free = [row for name, row in rows.items() if name not in busy]
+        decoded = await self._decoded(free)
         if self._hand.rewind or blocked.unknown(leases.values()):
             return None
-        return [row for name, row in rows.items() if name not in busy]
+        return list(zip(free, decoded, strict=True))
 
     async def _followers(self, leases: Mapping[int, Lease], asked: list[Place]) -> list[Parked]:
         found: list[Parked] = []
@@ -105,28 +107,46 @@ class Retries:
             blocked.free(elsewhere)
         return found
 
-    async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
+    async def _take(self, rows: Sequence[tuple[Parked, Decoded]], leases: Mapping[int, Lease]) -> None:
         units: list[Unit] = []
         works: list[Work] = []
-        for row, item in zip(rows, self._means.codec.decode([row.frame for row in rows]), strict=True):
+        for row, item in rows:
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
                 units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=(lease,)))
                 continue
             target = self._targets.get(row.handler)
-            if target is None or isinstance(item, Exception):
+            if target is None or not isinstance(item, (tuple, Claimed)):
                 continue
-            message, envelope = item
+            message, envelope = item if isinstance(item, tuple) else (UNREAD, item.envelope)
             lane = target.lane + row.key if row.key is not None else None
-            works.append(Work(target, message, envelope, row.part, lease, row.frame, lane, None, row))
+            work = Work(target, message, envelope, row.part, lease, row.frame, lane, None, row)
             self._hand.retrying.add((row.handler, row.id))
-        self._hand.open += len(works)
+            self._hand.open += 1
+            if isinstance(item, Claimed):
+                self._intake.give_up(work, item.error)
+            else:
+                works.append(work)
         self._hand.put(works)
         if units:
             await self._means.committer.submit(units)
 
+    async def _decoded(self, rows: Sequence[Parked]) -> Sequence[Decoded]:
+        """Those that are scheduled go on as they are: their large payloads stay where they lie."""
+        decoded = self._means.codec.decode([row.frame for row in rows])
+        if self._means.claims is None:
+            return decoded
+        waits = [row.state is ParkedState.SCHEDULED for row in rows]
+        fetched = iter(
+            await self._means.claims.redeem([item for item, wait in zip(decoded, waits, strict=True) if not wait])
+        )
+        return [item if wait else next(fetched) for item, wait in zip(decoded, waits, strict=True)]
+
 
 def _outgoing(row: Parked, decoded: Decoded) -> Outgoing:
     """A scheduled message whose time has come, as it was when it was accepted."""
-    priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
+    if isinstance(decoded, Claimed):
+        priority = decoded.envelope.priority
+    else:
+        priority = NORMAL if isinstance(decoded, Exception) else decoded[1].priority
     return Outgoing(row.id, row.channel, row.part, row.key, priority, row.due_ms, row.frame)

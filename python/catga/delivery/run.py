@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from catga.context import Context, Later, published
+from catga.delivery.claims import Claims
 from catga.delivery.work import Target, Work
-from catga.envelope import DAY_MS, Codec, caused_by
-from catga.errors import DeadlineExceeded, HandlerCancelled
+from catga.envelope import DAY_MS, Codec, Envelope
+from catga.errors import HandlerCancelled
+from catga.mediator.carried import check_deadline
+from catga.messages import Event
 from catga.ports.messages import Outgoing
 from catga.ports.store import Mark, MarkState, Parked, ParkedState, Unit
 from catga.result import Err
@@ -22,22 +25,32 @@ _DONE = MarkState.DONE
 class Outbox:
     """Turns what handlers published into rows: the identity is fixed here, and every later sending reuses it."""
 
-    def __init__(self, app: Any, codec: Codec) -> None:
+    def __init__(self, app: Any, codec: Codec, claims: Claims | None) -> None:
         self._app = app
         self._codec = codec
+        self._claims = claims
+        self.unkept: Sequence[Any] = codec.unkept
+        """Where this holds something after rows were made, `keep` must end before they are committed."""
 
-    def rows(self, out: Sequence[Any], cause: bytes | None) -> tuple[list[Outgoing], list[Parked]]:
-        """(rows to publish now, rows to park until their time)."""
+    def rows(self, out: Sequence[Any], envelope: Envelope | None) -> tuple[list[Outgoing], list[Parked]]:
+        """(rows to publish now, rows to park until their time); `envelope` is of the message they were sent for."""
         now = self._app.clock.wall_ms()
         publish: list[Outgoing] = []
         park: list[Parked] = []
-        ext = caused_by(cause) if cause else None
+        ext, deadline = (None, 0) if envelope is None else (envelope.ext_of_followers(), envelope.deadline_ms)
         for item in out:
             if item.__class__ is Later:
                 park.append(scheduled(self._codec.encode(item.message, item.id, now, item.due_ms, 0, ext)))
             else:
-                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, 0, ext))
+                # What has happened stays true, whenever it is heard: events have no deadline.
+                left = 0 if not deadline or isinstance(item, Event) else deadline
+                publish.append(self._codec.encode(item, self._app.ids.next(now), now, now, left, ext))
         return publish, park
+
+    async def keep(self) -> None:
+        """Puts large payloads where they stay."""
+        if self._claims is not None:
+            await self._claims.keep()
 
 
 def scheduled(row: Outgoing) -> Parked:
@@ -54,17 +67,13 @@ class Runner:
         self._app = app
         self._outbox = outbox
         self._fetch = fetch
+        self.unkept: Sequence[Any] = outbox.unkept
+        self.keep: Callable[[], Awaitable[None]] = outbox.keep
 
     def context(self, work: Work, connection: Connection | None = None) -> Context:
         """Of one attempt; `DeadlineExceeded` where nobody wants it any more."""
         envelope = work.envelope
-        deadline = envelope.deadline_ms
-        if deadline and self._app.clock.wall_ms() > deadline:
-            raise DeadlineExceeded(
-                f"{envelope.type} came after its deadline",
-                where=f"message {envelope.id.hex()}",
-                fix="nothing: its sender no longer wants it",
-            )
+        check_deadline(self._app, envelope)
         tx = connection or Transaction(self._fetch)
         return Context(self._app, None, tx, envelope, work.failures + 1, envelope.id)
 
@@ -104,7 +113,7 @@ class Runner:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope.id)
+                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope)
         if parked is not None:
             unit.unpark = (work.name,)
         return unit

@@ -30,6 +30,8 @@ class Arrival(msgspec.Struct, eq=False, gc=False):
 
     delivery: Delivery
     left: int
+    kept: bool = False
+    """Something is parked of it, or was handled at another time: its blob, if it has one, goes by its age."""
 
 
 class Work(msgspec.Struct, eq=False, gc=False):

@@ -22,6 +22,7 @@ class Workers:
         self._clock = means.clock
         self._store = means.store
         self._runner = means.runner
+        self._unkept = means.runner.unkept
         self._hand = hand
         self._commits = commits
 
@@ -54,6 +55,8 @@ class Workers:
             ctx = self._runner.context(work)
             reply = await self._runner.reply(work, ctx)
             unit = self._runner.unit(work, ctx, reply)
+            if self._unkept:
+                await self._runner.keep()
         except BaseException as error:
             if ctx is not None:
                 await leave(ctx)
@@ -65,18 +68,20 @@ class Workers:
         """In a transaction of its own, which is committed here; not retried in place: what it wrote is only undone with all
         of it."""
 
-        async def run(connection: Any) -> tuple[Context, Any]:
+        async def run(connection: Any) -> tuple[Context, Unit]:
             ctx = self._runner.context(work, connection)
             try:
-                return ctx, await work.target.call(work.message, ctx)
+                unit = self._runner.unit(work, ctx, await work.target.call(work.message, ctx))
+                if self._unkept:
+                    await self._runner.keep()
             except BaseException:
                 await leave(ctx)
                 raise
+            return ctx, unit
 
-        def unit_of(result: tuple[Context, Any]) -> Unit:
-            unit = self._runner.unit(work, *result)
-            self._commits.fence(work, unit)
-            return unit
+        def unit_of(result: tuple[Context, Unit]) -> Unit:
+            self._commits.fence(work, result[1])
+            return result[1]
 
         try:
             (ctx, _), unit, outcome = await self._store.exclusive(run, unit_of)

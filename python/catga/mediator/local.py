@@ -11,7 +11,8 @@ import msgspec
 from catga import _core
 from catga.clock import Bell, Clock
 from catga.errors import QueueFull
-from catga.messages import Message, key_getter
+from catga.mediator.carried import Carried, carried_key
+from catga.messages import key_getter
 
 log: logging.Logger = logging.getLogger("catga.queue")
 
@@ -34,17 +35,17 @@ class LocalQueue:
         self._options = options
         self._clock = clock
         self._run = run
-        self._lanes: _core.Lanes[Message] = _core.Lanes(
+        self._lanes: _core.Lanes[Any] = _core.Lanes(
             options.capacity, policy=options.policy, strict=options.strict, aging_ms=max(1, int(options.aging * 1000))
         )
-        self._keys: dict[type[Message], Callable[[Any], bytes | None]] = {}
+        self._keys: dict[type, Callable[[Any], bytes | None]] = {Carried: carried_key}
         self._workers: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = Bell(clock)
         self.dropped: int = 0
 
-    async def put(self, message: Message) -> None:
-        """Waits for room under `block`; `QueueFull` under `reject`. Dropped messages are counted."""
+    async def put(self, message: Any) -> None:
+        """A message, or one with its envelope. Waits for room under `block`; `QueueFull` under `reject`. Dropped messages are counted."""
         while not self._offer(message):
             if self._options.policy != "block":
                 raise QueueFull(
@@ -81,7 +82,7 @@ class LocalQueue:
         """The lanes' own counts."""
         return dict(self._lanes.statistics())
 
-    def _offer(self, message: Message) -> bool:
+    def _offer(self, message: Any) -> bool:
         key = self._key(message)
         accepted, dropped = self._lanes.put(message, key, message.__catga__.priority, self._clock.wall_ms())
         if dropped is not None:
@@ -93,7 +94,7 @@ class LocalQueue:
             worker.add_done_callback(self._workers.discard)
         return accepted
 
-    def _key(self, message: Message) -> bytes | None:
+    def _key(self, message: Any) -> bytes | None:
         getter = self._keys.get(message.__class__)
         if getter is None:
             getter = self._keys[message.__class__] = key_getter(message.__class__)
@@ -116,9 +117,9 @@ class LocalQueue:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                log.exception("the handler of %s was cancelled by itself", type(message).__name__)
+                log.exception("the handler of %s was cancelled by itself", message.__catga__.name)
             except Exception:
-                log.exception("the handler of %s failed", type(message).__name__)
+                log.exception("the handler of %s failed", message.__catga__.name)
             finally:
                 if (key := self._key(message)) is not None:
                     self._lanes.done(key)

@@ -119,6 +119,12 @@ class Registry:
                     fix="use data: structs, numbers, text, lists; an error as a reply is an enum or a struct",
                 )
             )
+        if message.__catga__.codec == "raw" and msgspec.structs.fields(message)[0].type is not bytes:
+            mistakes.append(
+                MessageDefinitionError(
+                    f"{message.__name__} has codec 'raw', and its field is no bytes", where=where, fix="make it bytes"
+                )
+            )
         version = message.__catga__.version
         known = self.upcasts.get(message, {})
         mistakes += [
