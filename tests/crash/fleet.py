@@ -50,11 +50,11 @@ class Fleet:
         """By all producers."""
         return set().union(*(self.ledger(index).read()[1] for index in self._producers()))
 
-    def kill(self, count: int) -> None:
-        """So many random ones, most of them with work in hand."""
+    def kill(self, count: int, patience: float = PATIENCE) -> None:
+        """So many random ones; those without work in hand are given some seconds to take some."""
         for index in self._chance.sample(range(len(self._members)), count):
             member = self._members[index]
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + patience
             while member.poll() is None:
                 member.send_signal(signal.SIGSTOP)
                 if self._slot(index)[0] or time.monotonic() > until:

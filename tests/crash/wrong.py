@@ -1,10 +1,15 @@
 """What others have done wrong, done on purpose: the harness must notice."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection, Sequence
 
 from catga.backends.postgres import lanes
+from catga.backends.postgres.rows import PostgresRows
 from catga.backends.postgres.store import PostgresStore
 from catga.ports import Lease, Share
+from catga.queues import Row, Want
+
+FOUR = 4
 
 
 def read_by_number() -> None:
@@ -17,8 +22,9 @@ def read_by_number() -> None:
     lanes.question = naive
 
 
-def share_everything() -> None:
-    """Everybody works every part, and no commit is fenced."""
+def compete_for_messages() -> None:
+    """Everybody works every part, one message in four, and no commit is fenced."""
+    mine = int(sys.argv[4]) % FOUR
 
     async def claim(self: PostgresStore, scope: str, owner: str, parts: int, ttl: float) -> Share:
         until = self.clock.monotonic() + ttl
@@ -31,8 +37,17 @@ def share_everything() -> None:
             unit.leases = ()
         return await books(self, units)  # type: ignore[arg-type]
 
+    look = PostgresRows.read
+
+    async def read(
+        self: PostgresRows, wants: Sequence[Want], most: int, known: Collection[int]
+    ) -> tuple[Sequence[Row], Collection[tuple[int, bool]]]:
+        rows, ended = await look(self, wants, most, known)
+        return [row for row in rows if row[2] % FOUR == mine], ended
+
+    PostgresRows.read = read  # type: ignore[method-assign]
     PostgresStore.claim = claim  # type: ignore[method-assign]
     PostgresStore.commit = commit  # type: ignore[method-assign, assignment]
 
 
-WRONG: dict[str, Callable[[], None]] = {"reads by number": read_by_number, "no leases": share_everything}
+WRONG: dict[str, Callable[[], None]] = {"reads by number": read_by_number, "no leases": compete_for_messages}
