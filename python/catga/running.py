@@ -64,6 +64,15 @@ class Running:
         store = backend_of("store", app.store, app.clock, mistakes)
         transport = backend_of("transport", app.transport, app.clock, mistakes)
         blobs = backend_of("blobs", app.blobs, app.clock, mistakes)
+        if blobs is not None and store is not None and blobs.blobs_id == store.store_id:
+            mistakes.append(
+                ConfigurationError(
+                    "the blobs and the store are one file",
+                    where="blobs=",
+                    why="a handler that holds the store's write lock could not put its payload anywhere",
+                    fix="give the blobs a file of their own: blobs='sqlite:///blobs.db'",
+                )
+            )
         providers = Providers(app.providers(), app.overrides)
         mistakes += await providers.resolve()
         bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
