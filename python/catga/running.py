@@ -130,9 +130,10 @@ class Running:
         deadline = headers.deadline_ms(self._app.clock.wall_ms())
         return beside(self._app, message, id, deadline, headers.ext())
 
-    async def tell(self, event: Event, headers: Headers) -> None:
+    async def tell(self, event: Event, text: str | None, headers: Headers) -> None:
         """To its handlers in this process."""
-        await self._carrier.take(Carried(event, self._beside(event, None, headers)))
+        id = None if text is None else id_of(text)
+        await self._carrier.take(Carried(event, self._beside(event, id, headers)))
 
     async def put(self, message: Message, headers: Headers | None = None) -> Receipt:
         """Into the queue of this process."""

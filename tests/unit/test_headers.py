@@ -153,6 +153,20 @@ def test_a_handler_that_writes_reads_its_headers_and_keeps_no_reply_for_an_id_th
     run(main())
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_an_event_may_come_with_an_id(durable: bool) -> None:
+    async def main() -> None:
+        scene, seen = Scene(), Seen()
+        app = with_handlers(scene.app(), seen)
+        app.store = app.store if durable else None
+        async with scene.running(app):
+            await scene.run(app.publish(Begun(), id="ab" * 16))
+            await scene.run(app.settled())
+        assert seen["begun"]["id"] == "ab" * 16
+
+    run(main())
+
+
 def test_an_id_and_headers_go_together() -> None:
     async def main() -> None:
         scene, seen = Scene(), Seen()
