@@ -106,13 +106,13 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock = CountingClock()
-        self._options = MemoryOptions(name=f"scene-{next(_names)}")
-        self._keeper = MemoryStore(self._options, self.clock)
+        self.options = MemoryOptions(name=f"scene-{next(_names)}")
+        self._keeper = MemoryStore(self.options, self.clock)
         self._seeds = itertools.count()
 
     def store(self) -> Faulty:
         """Another object on the same data, as another process has."""
-        return Faulty(self._options, self.clock)
+        return Faulty(self.options, self.clock)
 
     def elsewhere(self) -> Elsewhere:
         """A queue beside the store."""
@@ -151,7 +151,7 @@ class Scene:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        await self.clock.advance(self._options.lease * 1.5)
+        await self.clock.advance(self.options.lease * 1.5)
 
     async def dead(self) -> Sequence[Parked]:
         """The dead letters, the newest first."""

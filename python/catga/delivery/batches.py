@@ -67,95 +67,96 @@ class BatchLane:
                 continue
             await self._run([work for run in runs for work in run])
 
-    async def _run(self, works: list[Work]) -> None:
-        """All of them in one commit, or, where that fails, each half by itself."""
-        if not (works := await self._free(works)):
-            return
+    async def _run(self, works: list[Work]) -> bool:
+        """All of them in one commit, or, where that fails, each half by itself; whether what stands behind them may go on."""
+        free = await self._free(works)
+        if not free:
+            return free is not None
         ctx = self._runner.batch_context()
         try:
-            await self._runner.batch_reply(self._target, works, ctx)
-            unit = self._runner.batch_unit(self._target, works, ctx)
+            await self._runner.batch_reply(self._target, free, ctx)
+            unit = self._runner.batch_unit(self._target, free, ctx)
             if self._runner.unkept:
                 await self._runner.keep()
         except asyncio.CancelledError as error:
             await leave(ctx)
             task = asyncio.current_task()
             if task is None or not task.cancelling():
-                await self._split(works, own_cancellation(works[0], error))
-                return
-            self._give_back(works)
+                return await self._split(free, own_cancellation(free[0], error))
+            self._hand.give_up(free)
             raise
         except ItemsFailed as error:
             await leave(ctx)
-            await self._without(works, error)
+            return await self._without(free, error)
         except Exception as error:
             await leave(ctx)
-            await self._split(works, error)
-        else:
-            await self._commit(works, unit, ctx)
+            return await self._split(free, error)
+        return await self._commit(free, unit, ctx)
 
-    async def _free(self, works: list[Work]) -> list[Work]:
-        """Those that no other of their key stands before."""
+    async def _free(self, works: list[Work]) -> list[Work] | None:
+        """Those that no other of their key stands before; None where they were given up."""
         blocked = self._hand.blocked
         if not blocked.waiting:
             return works
         free: list[Work] = []
-        for work in works:
+        for index, work in enumerate(works):
             if work.parked is not None and blocked.overtaken(work.parked):
-                self._give_back([work])
+                self._hand.drop([work])
             elif work.parked is None and blocked.holds(work):
                 blocked.follow(work)
-                await self._park(work, *self._failures.blocked(work))
+                if not await self._park(work, *self._failures.blocked(work)):
+                    self._hand.give_up([*free, *works[index + 1 :]])
+                    return None
             else:
                 free.append(work)
         return free
 
-    async def _commit(self, works: list[Work], unit: Unit, ctx: Context) -> None:
+    async def _commit(self, works: list[Work], unit: Unit, ctx: Context) -> bool:
         self._commits.fence_all(works, unit)
         outcome = await self._commits.alone(unit)
         await leave(ctx)
         if outcome.commit is Commit.COMMITTED:
             await self._commits.batch_ended(works, unit)
         elif outcome.commit is Commit.STALE:
-            self._give_back(works)
+            # Some of these parts are still ours: what they hold is read again.
+            self._hand.give_up(works)
+            return False
         elif outcome.commit is Commit.DUPLICATE and len(works) == 1:
             await self._commits.ended([(works[0], unit, None, None)], [outcome])
         elif isinstance(outcome.error, Conflict) and works[0].conflicts < CONFLICTS:
             works[0].conflicts += 1
-            await self._run(works)
+            return await self._run(works)
         else:
-            await self._split(works, outcome.error or CommitRefused("some of the batch was handled before"))
+            return await self._split(works, outcome.error or CommitRefused("some of the batch was handled before"))
+        return True
 
-    async def _split(self, works: list[Work], error: Exception) -> None:
+    async def _split(self, works: list[Work], error: Exception) -> bool:
         if len(works) == 1:
-            await self._park(works[0], *self._failures.unit(works[0], error))
-            return
+            return await self._park(works[0], *self._failures.unit(works[0], error))
         middle = len(works) // 2
-        await self._run(works[:middle])
-        await self._run(works[middle:])
+        if await self._run(works[:middle]):
+            return await self._run(works[middle:])
+        self._hand.give_up(works[middle:])
+        return False
 
-    async def _without(self, works: list[Work], error: ItemsFailed) -> None:
+    async def _without(self, works: list[Work], error: ItemsFailed) -> bool:
         """The items it names have failed, and later ones of their keys wait behind them; the rest runs again."""
-        rest: list[Work] = []
-        for index, work in enumerate(works):
-            if (failed := error.failed.get(index)) is not None:
-                await self._park(work, *self._failures.unit(work, failed))
-            else:
-                rest.append(work)
-        await self._run(rest)
+        rest = [work for index, work in enumerate(works) if index not in error.failed]
+        failed = [(works[index], failure) for index, failure in sorted(error.failed.items())]
+        for number, (work, failure) in enumerate(failed, 1):
+            if not await self._park(work, *self._failures.unit(work, failure)):
+                self._hand.give_up([*rest, *(each for each, _ in failed[number:])])
+                return False
+        return await self._run(rest)
 
-    async def _park(self, work: Work, unit: Unit, parks: Parked) -> None:
+    async def _park(self, work: Work, unit: Unit, parks: Parked) -> bool:
         self._commits.fence(work, unit)
         outcome = await self._commits.alone(unit)
         if outcome.commit is Commit.STALE:
-            self._give_back([work])
-        else:
-            await self._commits.ended([(work, unit, parks, None)], [outcome])
-
-    def _give_back(self, works: Sequence[Work]) -> None:
-        # Some of these parts are still ours: what they hold is read again.
-        self._hand.rewind = self._hand.rewind or not self._hand.stopping
-        self._hand.drop(works)
+            self._hand.give_up([work])
+            return False
+        await self._commits.ended([(work, unit, parks, None)], [outcome])
+        return True
 
     def _now(self) -> int:
         return int(self._clock.monotonic() * 1000)

@@ -1,7 +1,9 @@
 """Which keys wait: a message of key K behind one that waits for its retry must wait too, or it would overtake."""
 
+import asyncio
 import sys
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -27,14 +29,35 @@ class Blocked:
         """Where those stand that wait for their retry or replay; all others of the key wait behind them."""
         self._dead: dict[Place, bytes] = {}
         """Heads that are dead letters and block."""
-        self._freed: set[Place] = set()
+        self._freed: OrderedDict[Place, None] = OrderedDict()
+        self._resets = 0
+        self._learning = asyncio.Lock()
 
     def unknown(self, leases: Iterable[Lease]) -> list[int]:
         """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
-        return [lease.part for lease in leases if self._epochs.get(lease.part) != lease.epoch]
+        return [lease.part for lease in leases if self._epochs.get(lease.part, -1) < lease.epoch]
 
-    def load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
-        """What is parked in parts that were just taken over."""
+    def reset(self) -> None:
+        """What became of a commit is not known: what is parked is read again. Nothing may be in hand."""
+        for place in list(self._parts):
+            self._forget(place)
+        self._epochs.clear()
+        self._resets += 1
+
+    async def learn(
+        self, leases: Mapping[int, Lease], read: Callable[[list[int]], Awaitable[Sequence[Waiting]]]
+    ) -> None:
+        """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
+        while fresh := self.unknown(leases.values()):
+            async with self._learning:
+                # Somebody else may have learned it meanwhile, and what has ended since is no longer as it was read.
+                if fresh := self.unknown(leases.values()):
+                    resets = self._resets
+                    rows = await read(fresh)
+                    if resets == self._resets:
+                        self._load([leases[part] for part in fresh], rows)
+
+    def _load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
         epochs = {lease.part: lease.epoch for lease in leases}
         for place in [place for place, part in self._parts.items() if part in epochs]:
             self._forget(place)
@@ -42,7 +65,7 @@ class Blocked:
         for row in rows:
             place = (row.handler, row.key)
             self._add(place, row.part, row.id)
-            self._freed.add(place)
+            self._freed[place] = None
             if row.dead:
                 self._dead[place] = row.id
 
@@ -57,11 +80,13 @@ class Blocked:
 
     def follow(self, work: Work) -> None:
         """A live message goes behind the others of its key; known before its commit, so that nothing slips by."""
+        work.joined = work.envelope.id not in self.waiting.get(work.place, ())
         self._add(work.place, work.part, work.envelope.id)
 
     def unfollow(self, work: Work) -> None:
-        """It did not go behind the others after all: it was handled before."""
-        self._drop(work.place, work.envelope.id)
+        """It did not go behind the others after all: it was handled before, or stands there since."""
+        if work.joined:
+            self._drop(work.place, work.envelope.id)
 
     def change(self, work: Work, parks: Parked | None) -> None:
         """After a commit: `parks` is what this work has become, None where it took effect."""
@@ -78,21 +103,26 @@ class Blocked:
             if parks.state is ParkedState.DEAD:
                 self._dead[place] = id
         if place in self.waiting and place not in self._heads:
-            self._freed.add(place)
+            self._freed[place] = None
 
     def suspect_dead(self) -> None:
         """Dead letters that block may have been purged by somebody else: some of their keys are looked at, all in turn."""
         for place in list(islice(self._dead, ASKED)):
             self._dead[place] = self._dead.pop(place)
-            self._freed.add(place)
+            self._freed[place] = None
 
     def next_freed(self) -> tuple[str, bytes, int] | None:
         """(handler, key, part) whose followers may be able to go on; each once."""
         while self._freed:
-            handler, key = place = self._freed.pop()
+            (handler, key), _ = self._freed.popitem(last=False)
+            place = (handler, key)
             if key is not None and place in self._parts:
                 return handler, key, self._parts[place]
         return None
+
+    def free(self, places: Iterable[Place]) -> None:
+        """Their followers are to be looked for."""
+        self._freed.update(dict.fromkeys(places))
 
     def went_on(self, handler: str, key: bytes) -> None:
         """Followers were found with nothing before them: a dead letter that stood there has been purged."""
@@ -125,4 +155,4 @@ class Blocked:
     def _forget(self, place: Place) -> None:
         for known in (self.waiting, self._parts, self._heads, self._dead):
             known.pop(place, None)
-        self._freed.discard(place)
+        self._freed.pop(place, None)

@@ -99,6 +99,7 @@ class Channel:
                 continue
             if hand.rewind:
                 hand.rewind = False
+                hand.blocked.reset()
                 self._consumer.rewind()
             try:
                 deliveries = await self._consumer.receive(min(room, AT_ONCE), 1.0)

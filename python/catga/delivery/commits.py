@@ -111,9 +111,8 @@ class Commits:
                 await self._patience.wait(PATIENCE)
                 self._some.set()
             except Exception as error:
-                # Whatever waits behind these in memory would overtake them: everything is read again, in order.
-                self._unknown(error)
-                self._hand.drop_queued(*(work for work, _, _, _ in group))
+                self._warn(error)
+                self._hand.give_up([work for work, _, _, _ in group])
                 for _, _, _, ctx in group:
                     if ctx is not None:
                         await leave(ctx)
@@ -129,14 +128,13 @@ class Commits:
                 log.warning("channel %s cannot commit: %s", self._name, error)
                 await self._patience.wait(PATIENCE)
             except Exception as error:
-                self._unknown(error)
+                self._warn(error)
                 return Outcome(Commit.STALE)
             else:
                 return outcome
 
-    def _unknown(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         log.warning("channel %s: %s", self._name, error, exc_info=not isinstance(error, OutcomeUnknown))
-        self._hand.rewind = True
 
     async def ended(self, group: Sequence[Finished], outcomes: Sequence[Outcome]) -> None:
         """What each outcome means for its work, its key and its delivery."""
@@ -163,9 +161,14 @@ class Commits:
             elif outcome.commit is Commit.DUPLICATE:
                 self._recorder.redelivered(1)
                 unit.settle = ()
+                if work.parked is not None:
+                    hand.blocked.change(work, None)
+                    hand.bell.ring()
                 if parks is not None and parks.state is ParkedState.BLOCKED:
                     hand.blocked.unfollow(work)
             else:
+                if parks is not None and parks.state is ParkedState.BLOCKED:
+                    hand.blocked.unfollow(work)
                 hand.drop([work])
                 continue
             lanes.append(work.lane)

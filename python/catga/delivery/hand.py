@@ -66,6 +66,7 @@ class Hand:
                 self.lanes.done(work.lane)
             if work.arrival is None:
                 self.retrying.discard(work.name)
+                self.blocked.free([work.place])
                 ended += 1
             else:
                 work.arrival.left -= 1
@@ -75,6 +76,11 @@ class Hand:
     def drop_queued(self, *more: Work) -> None:
         """All that has not begun, and `more`."""
         self.drop([*self.lanes.clear(), *(work for lane in self.batches.values() for work in lane.clear()), *more])
+
+    def give_up(self, works: Sequence[Work]) -> None:
+        """Begun, and not known to have ended: received again, in order, with all that waits behind and would overtake them."""
+        self.rewind = self.rewind or not self.stopping
+        self.drop_queued(*works)
 
     def hurry(self) -> None:
         """Lists that wait for company hold what others need: they are closed now."""

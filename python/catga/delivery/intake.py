@@ -34,6 +34,9 @@ class Intake:
         decoded = await self._received(deliveries)
         await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._known(deliveries, decoded)
+        if self._hand.rewind:
+            # Something before these was given up meanwhile: they come again, behind it.
+            return
         oldest = (self._means.clock.wall_ms() // DAY_MS - self._means.window_days) * DAY_MS
         works: list[Work] = []
         done: list[Delivery] = []
@@ -104,10 +107,8 @@ class Intake:
             self._commits.settle_soon(done)
 
     async def learn(self, leases: Mapping[int, Lease]) -> None:
-        """Before anything of a part runs that was taken over, what is parked in it must be known: it comes first."""
-        blocked = self._hand.blocked
-        if fresh := blocked.unknown(leases.values()):
-            blocked.load([leases[part] for part in fresh], await self._means.store.waiting(self._means.channel, fresh))
+        """Before anything of these parts runs."""
+        await self._hand.blocked.learn(leases, lambda parts: self._means.store.waiting(self._means.channel, parts))
 
     async def _known(self, deliveries: Sequence[Delivery], decoded: Sequence[Decoded]) -> set[tuple[str, bytes]]:
         wanted: dict[tuple[int, str], list[bytes]] = {}

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from catga.delivery.blocked import Place
 from catga.delivery.hand import CREDIT, Hand
 from catga.delivery.intake import UNREAD, Intake
 from catga.delivery.means import Means
@@ -41,7 +42,7 @@ class Retries:
         while not self._hand.stopping:
             full = False
             try:
-                full = not self.paused and await self._look()
+                full = not self.paused and not self._hand.rewind and await self._look()
                 due = await self._store.next_due()
             except Exception as error:
                 known = isinstance(error, CatgaError)
@@ -59,29 +60,57 @@ class Retries:
         }
         if not leases:
             return False
-        await self._intake.learn(leases)
-        rows = [
-            *await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT),
-            *await self._followers(leases),
-        ]
-        await self._take([row for row in rows if (row.handler, row.id) not in self._hand.retrying], leases)
+        asked: list[Place] = []
+        rows: Sequence[tuple[Parked, Decoded]] | None = None
+        try:
+            rows = await self._read(leases, asked)
+        finally:
+            if rows is None:
+                self._hand.blocked.free(asked)
+        if rows is None:
+            return False
+        await self._take(rows, leases)
         return len(rows) >= CREDIT
 
-    async def _followers(self, leases: Mapping[int, Lease]) -> list[Parked]:
+    async def _read(self, leases: Mapping[int, Lease], asked: list[Place]) -> Sequence[tuple[Parked, Decoded]] | None:
+        """What may go on, none of it in hand; None where something was given up meanwhile, and what waits before these may
+        have changed. `asked` is given the keys whose followers were looked for."""
+        blocked = self._hand.blocked
+        await self._intake.learn(leases)
+        # What is in hand now may have ended by the time it is read; and a key that is freed twice is read twice.
+        busy = frozenset(self._hand.retrying)
+        due = await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT)
+        rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases, asked))}
+        free = [row for name, row in rows.items() if name not in busy]
+        decoded = await self._decoded(free)
+        if self._hand.rewind or blocked.unknown(leases.values()):
+            return None
+        return list(zip(free, decoded, strict=True))
+
+    async def _followers(self, leases: Mapping[int, Lease], asked: list[Place]) -> list[Parked]:
         found: list[Parked] = []
+        elsewhere: list[Place] = []
         blocked = self._hand.blocked
         blocked.suspect_dead()
-        while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
-            handler, key, part = freed
-            if part in leases and (rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS)):
-                blocked.went_on(handler, key)
-                found += rows
+        try:
+            while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
+                handler, key, part = freed
+                if part not in leases:
+                    elsewhere.append((handler, key))
+                    continue
+                asked.append((handler, key))
+                if rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS):
+                    blocked.went_on(handler, key)
+                    found += rows
+        finally:
+            # Their leases may be renewed yet.
+            blocked.free(elsewhere)
         return found
 
-    async def _take(self, rows: Sequence[Parked], leases: Mapping[int, Lease]) -> None:
+    async def _take(self, rows: Sequence[tuple[Parked, Decoded]], leases: Mapping[int, Lease]) -> None:
         units: list[Unit] = []
         works: list[Work] = []
-        for row, item in zip(rows, await self._decoded(rows), strict=True):
+        for row, item in rows:
             lease = leases[row.part]
             if row.state is ParkedState.SCHEDULED:
                 units.append(Unit(publish=(_outgoing(row, item),), unpark=((row.handler, row.id),), leases=(lease,)))

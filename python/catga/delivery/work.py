@@ -47,6 +47,8 @@ class Work(msgspec.Struct, eq=False, gc=False):
     arrival: Arrival | None
     parked: Parked | None = None
     conflicts: int = 0
+    joined: bool = False
+    """It was not known to be behind the others of its key before."""
 
     @property
     def failures(self) -> int:

@@ -106,7 +106,7 @@ class Data:
         fresh = [(mark.day, mark.handler, mark.id) for mark in unit.marks if not mark.replace]
         if len(set(fresh)) < len(fresh):
             return DUPLICATE
-        if any(name not in self.parked for name in unit.unpark):
+        if len(set(unit.unpark)) < len(unit.unpark) or any(name not in self.parked for name in unit.unpark):
             return DUPLICATE
         if not unit.statements:
             return None

@@ -153,6 +153,14 @@ class ParkedConformance(Conformance):
         assert await marked(store, 1, 2) == [1]
         assert await store.pending() == 0
 
+    async def test_a_row_is_ended_once_in_one_unit_too(self, stores: Stores) -> None:
+        store = await stores.open()
+        await committed(store, Unit(park=[parked(1), parked(2)]))
+        end = (HANDLER, id_of(1))
+        unit = Unit(unpark=[(HANDLER, id_of(2)), end, end], publish=[message(3)])
+        assert fates(await store.commit([unit])) == [Commit.DUPLICATE]
+        assert await store.pending() == 2
+
     async def test_one_row_that_is_gone_is_enough(self, stores: Stores) -> None:
         store = await stores.open()
         await committed(store, Unit(park=[parked(1), parked(2)]))
