@@ -13,7 +13,7 @@ from catga.cloudevents.structured import STRUCTURED, is_json, read_structured
 from catga.context import Context
 from catga.envelope import Envelope, Headers, Wire
 from catga.envelope import headers as names
-from catga.envelope.content import JSON, MEDIA, MSGPACK, RAW
+from catga.envelope.content import JSON, MEDIA, MSGPACK, RAW, UNREADABLE
 from catga.envelope.forms import Form, Forms
 from catga.errors import BadPayload, DeadlineExceeded, InvalidArgument, UnknownContentType
 from catga.mediator.registry import Registry
@@ -104,7 +104,7 @@ class CloudEvents:
         known = {name: text_of(event.extensions[name]) for name in OURS if name in event.extensions}
         try:
             message = form.message(_codec(form, event), _version(form, known), _payload(form, event))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadPayload(
                 f"the data of {event.type} does not decode",
                 where=f"event {event.id}",

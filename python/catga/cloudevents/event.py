@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -87,6 +87,10 @@ def text_of(value: Value) -> str:
 
 def stamp(time: datetime) -> str:
     """As RFC 3339 writes it."""
+    offset = time.utcoffset()
+    # Zones of long ago had seconds, of which RFC 3339 knows nothing.
+    if offset is not None and offset.seconds % 60:
+        time = time.astimezone(UTC)
     return time.isoformat().replace("+00:00", "Z")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from catga.cloudevents.event import CloudEvent, bad, made, stamp
+from catga.envelope.content import UNREADABLE
 
 STRUCTURED: Final = "application/cloudevents+json"
 
@@ -54,7 +55,7 @@ def read_structured(body: bytes) -> CloudEvent:
         data, encoded = document.pop("data", None), document.pop("data_base64", None)
         attributes = {name: value for name, raw in document.items() if (value := _value.decode(raw)) is not None}
         return made(attributes, _data(data, encoded, attributes.get("datacontenttype")))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
+    except (*UNREADABLE, binascii.Error) as error:
         raise bad("it does not decode", str(error)) from None
 
 
@@ -75,7 +76,7 @@ def _check_json(data: bytes) -> None:
     """What is put into the document as it is must not end it."""
     try:
         msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise bad("its data is no JSON", str(error)) from None
 
 
