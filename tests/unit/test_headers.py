@@ -12,6 +12,7 @@ from catga.clock import sleep
 from catga.envelope import Envelope
 from catga.envelope.headers import MOST, caused_by
 from catga.errors import BadHeaders, DeadlineExceeded, InvalidArgument
+from catga.middleware import Idempotency
 from catga.testing import VirtualClock, run
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -165,6 +166,25 @@ def test_an_event_may_come_with_an_id(durable: bool) -> None:
         assert seen["begun"]["id"] == "ab" * 16
 
     run(main())
+
+
+def test_what_is_remembered_by_its_id_is_remembered_with_headers_too() -> None:
+    runs: list[str | None] = []
+
+    async def main() -> None:
+        app = Catga("x", clock=VirtualClock(), middleware=(Idempotency(),))
+
+        @app.handler(Step)
+        async def step(cmd: Step, ctx: Context) -> str:
+            runs.append(ctx.tenant)
+            return ctx.tenant or ""
+
+        async with app:
+            for _ in range(2):
+                assert await app.send(Step(), id="ab" * 16, headers=Headers(tenant="x")) == "x"
+
+    run(main())
+    assert runs == ["x"]
 
 
 def test_an_id_and_headers_go_together() -> None:
