@@ -16,7 +16,7 @@ from tests.crash.member import ALLOWED_AT, NUMBER, SEAT, SLOT, Ground
 
 FOUR = 4
 ROLES = ("producer", "relay", "consumer")
-PATIENCE = 1.0
+PATIENCE = 5.0
 """Seconds that a victim is waited for until it has work in hand."""
 
 

@@ -35,6 +35,12 @@ impl Histogram {
         Ok(())
     }
 
+    /// From one reading of a clock in seconds to a later one, in nanoseconds; a clock that stepped back gives 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    fn record_span(&self, began: f64, ended: f64) {
+        self.lock().record(((ended - began) * 1e9) as u64);
+    }
+
     /// All of them or, where one is wrong, none.
     fn record_many(&self, values: &Bound<'_, PyAny>) -> PyResult<()> {
         let values = arguments::items(values, |value| arguments::unsigned("value", &value, u64::MAX))?;

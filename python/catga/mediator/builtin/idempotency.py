@@ -1,11 +1,14 @@
 """Idempotency: a message that comes twice is handled once, within this process."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
-from typing import Any
+import types
+from collections.abc import Callable, Coroutine, Generator, Hashable
+from typing import Any, cast
 
+from catga._core import Suspended, first_step
 from catga.context import Context
 from catga.errors import ConfigurationError
+from catga.mediator.builtin.steps import resume
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
 
@@ -68,12 +71,13 @@ def _once(inner: Call, key_of: Callable[[Any], Hashable | None] | None, size: in
     old: dict[Hashable, tuple[float, Any]] = {}
     flights: dict[Hashable, list[asyncio.Future[None]] | None] = {}
 
-    async def once(message: Any, ctx: Context) -> Any:
+    @types.coroutine
+    def once(message: Any, ctx: Context) -> Generator[Any, Any, Any]:
         nonlocal young, old
         key = ctx._id if key_of is None else key_of(message)
         # Of what was delivered durably the inbox knows; an envelope alone may have been given at the edge.
         if key is None or (ctx._envelope is not None and ctx._tx is not None):
-            return await inner(message, ctx)
+            return (yield from cast("Generator[Any, Any, Any]", inner(message, ctx)))
         while True:
             found = young.get(key)
             if found is None and (found := old.get(key)) is not None:
@@ -83,23 +87,27 @@ def _once(inner: Call, key_of: Callable[[Any], Hashable | None] | None, size: in
                     young, old = {}, young
             if found is not None and ctx._app.clock.monotonic() < found[0]:
                 return found[1]
-            if key not in flights:
+            if not flights or key not in flights:
                 break
-            await _landing(flights, key)
-        flights[key] = None
-        try:
-            reply = await inner(message, ctx)
-            if ctx._out is None or ctx._app.store is None:
-                young[key] = (ctx._app.clock.monotonic() + ttl, reply)
-                if len(young) >= size:
-                    young, old = {}, young
-            return reply
-        finally:
-            waiting = flights.pop(key)
-            if waiting is not None:
-                _landed(waiting)
+            yield from _landing(flights, key)
+        running = inner(message, ctx)
+        reply = first_step(running)
+        if reply.__class__ is Suspended:
+            # Only now can a duplicate come before this one has ended.
+            flights[key] = None
+            try:
+                reply = yield from resume(running, reply.on)
+            finally:
+                waiting = flights.pop(key)
+                if waiting is not None:
+                    _landed(waiting)
+        if ctx._out is None or ctx._app.store is None:
+            young[key] = (ctx._app.clock.monotonic() + ttl, reply)
+            if len(young) >= size:
+                young, old = {}, young
+        return reply
 
-    return once
+    return cast(Call, once)
 
 
 def _landing(flights: dict[Hashable, list[asyncio.Future[None]] | None], key: Hashable) -> asyncio.Future[None]:

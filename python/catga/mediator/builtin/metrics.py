@@ -38,7 +38,7 @@ class Metrics:
     def compose(self, inner: Call, handler: Handler) -> Call:
         """The layer for one handler; its figures go on where the app is started again."""
         took, outcomes = self._handlers.setdefault(handler.id, (_core.Histogram(), _core.Counters(2)))
-        record, count = took.record, outcomes.add
+        record, count = took.record_span, outcomes.add
 
         async def call(message: Any, ctx: Context) -> Any:
             now = ctx._app.clock.monotonic
@@ -52,7 +52,7 @@ class Metrics:
                 count(_CANCELLED)
                 raise
             finally:
-                record(int((now() - began) * 1e9))
+                record(began, now())
 
         return call
 

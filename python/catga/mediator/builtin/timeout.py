@@ -8,6 +8,7 @@ from typing import Any, cast
 from catga._core import Suspended, first_step
 from catga.context import Context
 from catga.errors import ConfigurationError, DeadlineExceeded
+from catga.mediator.builtin.steps import resume
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
 from catga.mediator.timers import Timers
@@ -84,7 +85,7 @@ class _Limited:
         asked = task.cancelling()
         timer = self._timers.after(self._seconds, self._expire)
         try:
-            reply = yield from _resume(running, waits_for)
+            reply = yield from resume(running, waits_for)
         except asyncio.CancelledError as error:
             # More requests than there were before, besides ours: somebody outside wants the task to end.
             if self._expired and task.uncancel() <= asked:
@@ -112,20 +113,3 @@ class _Limited:
             where=self._handler.where,
             fix="give Timeout more seconds, or let the handler do less",
         )
-
-
-def _resume(running: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
-    """`yield from` for a coroutine whose first step has been taken."""
-    try:
-        while True:
-            try:
-                sent = yield waits_for
-            except GeneratorExit:
-                running.close()
-                raise
-            except BaseException as error:
-                waits_for = running.throw(error)
-            else:
-                waits_for = running.send(sent)
-    except StopIteration as ended:
-        return ended.value

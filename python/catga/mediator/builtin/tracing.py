@@ -1,6 +1,7 @@
 """Tracing: a span for one message in so many; the others pay for the decision alone."""
 
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,6 +16,9 @@ from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
 
 log: logging.Logger = logging.getLogger("catga.tracing")
+
+FAR = 1 << 60
+"""Messages; never, in other words."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -69,15 +73,20 @@ class Tracing:
 
     def compose(self, inner: Call, handler: Handler) -> Call:
         """The layer for one handler."""
-        rate, chance = self._rate, self._entropy.random
+        left = self._gap()
 
         def call(message: Any, ctx: Context) -> Coroutine[Any, Any, Any]:
+            nonlocal left
             if ctx._envelope is not None and (header := ctx._envelope.headers.get("traceparent")) is not None:
                 parent = parse(header)
                 if parent is not None:
                     trace_id, parent_id, sampled = parent
                     return traced(message, ctx, trace_id, parent_id) if sampled else inner(message, ctx)
-            return traced(message, ctx, "", "") if chance() < rate else inner(message, ctx)
+            if left:
+                left -= 1
+                return inner(message, ctx)
+            left = self._gap()
+            return traced(message, ctx, "", "")
 
         async def traced(message: Any, ctx: Context, trace_id: str, parent_id: str) -> Any:
             trace_id = trace_id or self._id(128)
@@ -103,6 +112,12 @@ class Tracing:
                 self._tell(span)
 
         return call
+
+    def _gap(self) -> int:
+        """How many messages are passed over before the next that is sampled: one draw for all of them."""
+        if self._rate in (0, 1):
+            return FAR if self._rate == 0 else 0
+        return int(min(math.log1p(-self._entropy.random()) / math.log1p(-self._rate), FAR))
 
     def _tell(self, span: Span) -> None:
         try:
