@@ -184,12 +184,12 @@ class Catga(Router):
         # Raised at the await: a synchronous raise would leak the siblings in `gather`.
         return self._refuse(message)
 
-    def iterate(self, query: StreamQuery[T], /) -> AsyncIterator[T]:
+    def iterate(self, query: StreamQuery[T], /, *, headers: Headers | None = None) -> AsyncIterator[T]:
         """The values of a stream query, as its handler yields them."""
         running = self._alive()
         if type(query) not in running.streams:
             raise _no_handler(self, query)
-        return running.streams[type(query)](query)  # type: ignore[no-any-return]
+        return running.iterate(query, headers)
 
     async def enqueue(
         self, command: Command[Any], /, *, id: str | None = None, headers: Headers | None = None

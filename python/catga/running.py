@@ -1,7 +1,7 @@
 """A started app: what was registered, checked and composed, and what was opened for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,7 +40,7 @@ class Running:
     def __init__(self, app: "Catga") -> None:
         self._app = app
         self.plans: dict[type[Message], Any] = {}
-        self.streams: dict[type[Message], Callable[[Any], Any]] = {}
+        self.streams: dict[type[Message], Callable[..., Any]] = {}
         self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
@@ -114,6 +114,12 @@ class Running:
         time that an id comes."""
         id = None if text is None else id_of(text)
         return await self._call(message, id, None if headers is None else self._beside(message, id, headers))
+
+    def iterate(self, query: Message, headers: Headers | None) -> AsyncIterator[Any]:
+        """The values of a stream query."""
+        plan = self.streams[type(query)]
+        values: AsyncIterator[Any] = plan(query) if headers is None else plan(query, self._beside(query, None, headers))
+        return values
 
     async def send_from(self, message: Message, parent: Envelope) -> Any:
         """`send` out of a handler whose message has an envelope."""

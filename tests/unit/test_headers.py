@@ -1,13 +1,14 @@
 """Headers: given at the edge, read from the context, handed on to what a handler sends, publishes and schedules."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 from tests.unit.scene import Scene
 
-from catga import Catga, Command, Context, Event, Headers, Transaction
+from catga import Catga, Command, Context, Event, Headers, StreamQuery, Transaction
 from catga.clock import sleep
 from catga.envelope import Envelope
 from catga.envelope.headers import MOST, caused_by
@@ -24,6 +25,10 @@ class Begin(Command[str]):
 
 
 class Step(Command[str]):
+    pass
+
+
+class Values(StreamQuery[str]):
     pass
 
 
@@ -185,6 +190,21 @@ def test_what_is_remembered_by_its_id_is_remembered_with_headers_too() -> None:
 
     run(main())
     assert runs == ["x"]
+
+
+def test_a_stream_query_has_them_too() -> None:
+    async def main() -> None:
+        app = Catga("x", clock=VirtualClock())
+
+        @app.handler(Values)
+        async def values(query: Values, ctx: Context) -> AsyncIterator[str]:
+            yield ctx.tenant or "nobody"
+
+        async with app:
+            assert [value async for value in app.iterate(Values(), headers=Headers(tenant="x"))] == ["x"]
+            assert [value async for value in app.iterate(Values())] == ["nobody"]
+
+    run(main())
 
 
 def test_an_id_and_headers_go_together() -> None:
