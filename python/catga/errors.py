@@ -29,7 +29,8 @@ CatgaError
 │   ├── BadHeaders                CTG-3014
 │   ├── UnknownContentType        CTG-3015
 │   ├── BadSignature              CTG-3016
-│   └── Replayed                  CTG-3017
+│   ├── Replayed                  CTG-3017
+│   └── BadCloudEvent             CTG-3018
 ├── StoreError
 │   ├── StoreUnavailable          CTG-4001
 │   ├── StoreCorrupt              CTG-4002
@@ -244,6 +245,12 @@ class Replayed(WireError):
     """A signed message that came so late that it may be a copy."""
 
     code = "CTG-3017"
+
+
+class BadCloudEvent(WireError):
+    """What is no event of CloudEvents 1.0."""
+
+    code = "CTG-3018"
 
 
 class StoreError(CatgaError):

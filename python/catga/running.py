@@ -1,7 +1,7 @@
 """A started app: what was registered, checked and composed, and what was opened for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,7 +40,7 @@ class Running:
     def __init__(self, app: "Catga") -> None:
         self._app = app
         self.plans: dict[type[Message], Any] = {}
-        self.streams: dict[type[Message], Callable[[Any], Any]] = {}
+        self.streams: dict[type[Message], Callable[..., Any]] = {}
         self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
@@ -64,6 +64,15 @@ class Running:
         store = backend_of("store", app.store, app.clock, mistakes)
         transport = backend_of("transport", app.transport, app.clock, mistakes)
         blobs = backend_of("blobs", app.blobs, app.clock, mistakes)
+        if blobs is not None and store is not None and blobs.blobs_id == store.store_id:
+            mistakes.append(
+                ConfigurationError(
+                    "the blobs and the store are one file",
+                    where="blobs=",
+                    why="a handler that holds the store's write lock could not put its payload anywhere",
+                    fix="give the blobs a file of their own: blobs='sqlite:///blobs.db'",
+                )
+            )
         providers = Providers(app.providers(), app.overrides)
         mistakes += await providers.resolve()
         bound: list[tuple[Handler, Sequence[Any], list[Argument]]] = []
@@ -106,6 +115,12 @@ class Running:
         id = None if text is None else id_of(text)
         return await self._call(message, id, None if headers is None else self._beside(message, id, headers))
 
+    def iterate(self, query: Message, headers: Headers | None) -> AsyncIterator[Any]:
+        """The values of a stream query."""
+        plan = self.streams[type(query)]
+        values: AsyncIterator[Any] = plan(query) if headers is None else plan(query, self._beside(query, None, headers))
+        return values
+
     async def send_from(self, message: Message, parent: Envelope) -> Any:
         """`send` out of a handler whose message has an envelope."""
         return await self._call(message, None, follower(self._app, message, parent))
@@ -121,9 +136,10 @@ class Running:
         deadline = headers.deadline_ms(self._app.clock.wall_ms())
         return beside(self._app, message, id, deadline, headers.ext())
 
-    async def tell(self, event: Event, headers: Headers) -> None:
+    async def tell(self, event: Event, text: str | None, headers: Headers) -> None:
         """To its handlers in this process."""
-        await self._carrier.take(Carried(event, self._beside(event, None, headers)))
+        id = None if text is None else id_of(text)
+        await self._carrier.take(Carried(event, self._beside(event, id, headers)))
 
     async def put(self, message: Message, headers: Headers | None = None) -> Receipt:
         """Into the queue of this process."""

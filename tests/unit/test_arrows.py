@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
     {"running"},
     {"app"},
     {"catga"},
+    {"cloudevents"},
     {"guarantees"},
     {"description"},
     {"explanation"},

@@ -462,3 +462,66 @@ def test_a_claim_in_a_row_of_another_instance_without_blobs_is_kept_for_replay(t
         assert office.heard == []
 
     run(main())
+
+
+class Slow(Flaky):
+    """Takes some turns of the loop, and waits where it is told to."""
+
+    hold: asyncio.Event | None = None
+
+    async def put(self, name: str, data: bytes, until_ms: int) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await super().put(name, data, until_ms)
+
+    async def get(self, name: str, most: int) -> bytes | None:
+        if self.hold is not None:
+            await self.hold.wait()
+        return await super().get(name, most)
+
+
+def test_a_publication_that_is_cancelled_at_any_step_is_heard_whole_or_not_at_all(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.app.blobs = Slow(tmp_path)
+
+    async def main() -> None:
+        scene, app = office.scene, office.app
+        finished = 0
+        async with scene.running(app):
+            for steps in range(16):
+                task = asyncio.ensure_future(app.publish(Stored(LARGE)))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                finished += not task.cancelled()
+                await office.settled()
+                delivery = app._alive().delivery
+                assert delivery is not None
+                assert delivery._codec.unkept == []
+                assert app.statistics()["channels"]["shop"]["open"] == 0
+            assert office.heard.count(("first", 5_120)) == office.heard.count(("second", 5_120)) >= finished
+        assert len(await scene.dead()) == 0
+
+    run(main())
+
+
+def test_an_instance_that_stops_while_it_fetches_gives_the_message_back(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    slow = office.app.blobs = Slow(tmp_path)
+    slow.hold = asyncio.Event()
+
+    async def main() -> None:
+        scene, app = office.scene, office.app
+        async with scene.running(app):
+            await scene.run(app.publish(Stored(LARGE)))
+            await scene.clock.advance(1.0)
+            assert office.heard == []
+            await scene.run(app.stop(within=1.0))
+        slow.hold = None
+        async with scene.running(app):
+            await office.settled()
+        assert sorted(office.heard) == BOTH
+        assert len(await scene.dead()) == 0
+
+    run(main())

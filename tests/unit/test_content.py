@@ -101,7 +101,10 @@ def test_a_raw_class_may_read_json_after_its_codec_was_changed() -> None:
     ("frame", "error", "where"),
     [
         (framed(b"\x80", 3), UnknownContentType, "content type 3"),
+        (framed(b"\x80", 0, 0, "Plain", 0), UnknownVersion, "version 0"),
         (framed(b"\x80", 255), UnknownContentType, "content type 255"),
+        (framed(b"\x80", 2), UnknownContentType, "raw bytes"),
+        (framed(b"\x80", 2, name="Audited"), BadPayload, "does not decode"),
         (framed(b"\x80", 0, 64), UnknownContentType, "flags 0x40"),
         (framed(b"\x80", 0, 2), BadPayload, "decompress"),
         (framed(zstd.compress(b"\x81\xa4text\xa1a")[:-1], 0, 2), BadPayload, "one whole zstd frame"),

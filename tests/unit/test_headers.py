@@ -1,17 +1,19 @@
 """Headers: given at the edge, read from the context, handed on to what a handler sends, publishes and schedules."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 from tests.unit.scene import Scene
 
-from catga import Catga, Command, Context, Event, Headers, Transaction
+from catga import Catga, Command, Context, Event, Headers, StreamQuery, Transaction
 from catga.clock import sleep
 from catga.envelope import Envelope
 from catga.envelope.headers import MOST, caused_by
 from catga.errors import BadHeaders, DeadlineExceeded, InvalidArgument
+from catga.middleware import Idempotency
 from catga.testing import VirtualClock, run
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -23,6 +25,10 @@ class Begin(Command[str]):
 
 
 class Step(Command[str]):
+    pass
+
+
+class Values(StreamQuery[str]):
     pass
 
 
@@ -149,6 +155,54 @@ def test_a_handler_that_writes_reads_its_headers_and_keeps_no_reply_for_an_id_th
             assert await store.mark(scene.clock.wall_ms() // 86_400_000, "scene.begin", bytes.fromhex(id)) is None
             await scene.run(app.settled())
         assert (seen["begun"]["tenant"], seen["begun"]["cause"]) == ("acme", id)
+
+    run(main())
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_an_event_may_come_with_an_id(durable: bool) -> None:
+    async def main() -> None:
+        scene, seen = Scene(), Seen()
+        app = with_handlers(scene.app(), seen)
+        app.store = app.store if durable else None
+        async with scene.running(app):
+            await scene.run(app.publish(Begun(), id="ab" * 16))
+            await scene.run(app.settled())
+        assert seen["begun"]["id"] == "ab" * 16
+
+    run(main())
+
+
+def test_what_is_remembered_by_its_id_is_remembered_with_headers_too() -> None:
+    runs: list[str | None] = []
+
+    async def main() -> None:
+        app = Catga("x", clock=VirtualClock(), middleware=(Idempotency(),))
+
+        @app.handler(Step)
+        async def step(cmd: Step, ctx: Context) -> str:
+            runs.append(ctx.tenant)
+            return ctx.tenant or ""
+
+        async with app:
+            for _ in range(2):
+                assert await app.send(Step(), id="ab" * 16, headers=Headers(tenant="x")) == "x"
+
+    run(main())
+    assert runs == ["x"]
+
+
+def test_a_stream_query_has_them_too() -> None:
+    async def main() -> None:
+        app = Catga("x", clock=VirtualClock())
+
+        @app.handler(Values)
+        async def values(query: Values, ctx: Context) -> AsyncIterator[str]:
+            yield ctx.tenant or "nobody"
+
+        async with app:
+            assert [value async for value in app.iterate(Values(), headers=Headers(tenant="x"))] == ["x"]
+            assert [value async for value in app.iterate(Values())] == ["nobody"]
 
     run(main())
 

@@ -355,7 +355,7 @@ def test_a_message_from_a_store_passes_through() -> None:
         return len(handled)
 
     async def main() -> None:
-        ctx = Context(Catga("shop"), _envelope=object(), _id=b"a")  # type: ignore[arg-type]
+        ctx = Context(Catga("shop"), _envelope=object(), _tx=object(), _id=b"a")  # type: ignore[arg-type]
         for layer in (Idempotency(), Idempotency(lambda _: "a")):
             call = layer.compose(inner, handler_of())
             await call(0, ctx)

@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.scene import Scene
 
-from catga import Catga, Command, Context
+from catga import Catga, Command, Context, Event, Retry
 from catga.envelope import Envelope
 from catga.errors import ConfigurationError
 from catga.mediator.builtin.tracing import parse
 from catga.middleware import Span, Tracing
+from catga.testing import run
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -92,9 +94,9 @@ def test_about_as_many_are_sampled_as_the_rate_says() -> None:
     async def main() -> None:
         ((handler, _),) = app_of().registrations()
         call = Tracing(spans.append, rate=0.1, entropy=random.Random(1)).compose(inner, handler)
-        ctx = context()
+        app = app_of()
         for _ in range(5000):
-            await call(Work(), ctx)
+            await call(Work(), Context(app))
 
     asyncio.run(main())
     assert 400 < len(spans) < 600
@@ -215,3 +217,47 @@ def test_one_in_a_hundred_unless_told_otherwise() -> None:
     assert spans == []
     handle(Tracing(spans.append, entropy=Fixed(0.0099)), context())
     assert len(spans) == 1
+
+
+class Asked(Command[int]):
+    pass
+
+
+class Told(Event):
+    pass
+
+
+@pytest.mark.parametrize("immediate", [0, 1])
+def test_what_a_sampled_handler_sends_and_publishes_belongs_to_its_span(immediate: int) -> None:
+    spans: list[Span] = []
+
+    async def main() -> None:
+        scene = Scene()
+        app = scene.app(middleware=(Tracing(spans.append, rate=1),))
+
+        @app.handler(Asked)
+        async def asked(cmd: Asked) -> int:
+            return 1
+
+        @app.handler(Told)
+        async def told(event: Told) -> None:
+            pass
+
+        @app.handler(Work, retry=Retry(immediate=immediate))
+        async def work(cmd: Work, ctx: Context) -> int:
+            if ctx.attempt == 1:
+                raise ValueError
+            ctx.publish(Told())
+            return await ctx.send(Asked())
+
+        async with scene.running(app):
+            await scene.run(app.enqueue(Work()))
+            await scene.run(app.settled())
+
+    run(main())
+    first, inner, second, heard = spans
+    assert [span.name for span in spans] == ["Work", "Asked", "Work", "Told"]
+    assert first.parent_id == second.parent_id == ""
+    assert all(parse(span.traceparent) == (span.trace_id, span.span_id, True) for span in spans)
+    assert inner.parent_id == heard.parent_id == second.span_id
+    assert inner.trace_id == heard.trace_id == second.trace_id != first.trace_id

@@ -46,6 +46,7 @@ PUBLIC = [
 
 PORTS = [
     "PARTS",
+    "Blobs",
     "Capabilities",
     "Commit",
     "Consumer",

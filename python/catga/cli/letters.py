@@ -79,7 +79,7 @@ def payload_of(row: Parked, app: Catga | None) -> Any:
             return msgspec.to_builtins(found[0], enc_hook=str)
     try:
         return bare(row.frame)
-    except (_core.FrameError, msgspec.DecodeError, CatgaError):
+    except (_core.FrameError, CatgaError):
         return {"bytes": row.frame.hex()}
 
 

@@ -9,7 +9,7 @@ from catga.delivery.hand import Hand
 from catga.delivery.means import Means
 from catga.delivery.suspicion import Suspicion
 from catga.delivery.work import Arrival, Target, Work
-from catga.envelope import DAY_MS, RETURNING, Claimed, Decoded, Envelope
+from catga.envelope import DAY_MS, RETURNING, Claimed, Decoded
 from catga.messages import Message
 from catga.ports.messages import Delivery, Lease
 
@@ -84,9 +84,10 @@ class Intake:
         left: list[Delivery] = []
         done: list[Delivery] = []
         for delivery, item in zip(deliveries, decoded, strict=True):
-            over = (place := _place(item)) is not None and all(
-                (target.id, place[1].id) in known for target in self._targets.get(place[0], ())
-            )
+            over = False
+            if isinstance(item, (tuple, Claimed)):
+                cls, envelope = (item.cls, item.envelope) if isinstance(item, Claimed) else (item[0].__class__, item[1])
+                over = all((target.id, envelope.id) in known for target in self._targets.get(cls, ()))
             (done if over else left).append(delivery)
         self._means.recorder.redelivered(len(done))
         self._settle(done)
@@ -114,17 +115,13 @@ class Intake:
         wanted: dict[tuple[int, str], list[bytes]] = {}
         for delivery, item in zip(deliveries, decoded, strict=True):
             # What came in with a commit of this store, under our lease and an id of our own making, has no mark.
-            if (place := _place(item)) is None:
+            if isinstance(item, tuple):
+                cls, envelope = item[0].__class__, item[1]
+            elif isinstance(item, Claimed):
+                cls, envelope = item.cls, item.envelope
+            else:
                 continue
-            cls, envelope = place
             if not (delivery.first and self._means.colocated and not envelope.flags & RETURNING):
                 for target in self._targets.get(cls, ()):
                     wanted.setdefault((envelope.day, target.id), []).append(envelope.id)
         return await self._means.store.known(wanted) if wanted else set()
-
-
-def _place(item: Decoded) -> tuple[type[Message], Envelope] | None:
-    """What its marks are found by; None for what no handler can be found for."""
-    if isinstance(item, tuple):
-        return item[0].__class__, item[1]
-    return (item.cls, item.envelope) if isinstance(item, Claimed) else None

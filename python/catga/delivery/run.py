@@ -113,7 +113,7 @@ class Runner:
             if isinstance(ctx._tx, Transaction):
                 unit.statements = ctx._tx.statements
             if ctx._out is not None:
-                unit.publish, unit.park = self._outbox.rows(published(ctx), envelope)
+                unit.publish, unit.park = self._outbox.rows(published(ctx), ctx._envelope)
         if parked is not None:
             unit.unpark = (work.name,)
         return unit

@@ -10,7 +10,7 @@ from catga import _core
 from catga.envelope import claims
 from catga.envelope.claims import Claim, Claimed, Kept
 from catga.envelope.compression import compress, decompress
-from catga.envelope.content import RAW, fields_reader
+from catga.envelope.content import RAW, UNREADABLE, fields_reader
 from catga.envelope.forms import Form, Forms, Upcast
 from catga.envelope.record import CLAIMED, COMPRESSED, NAMED, SIGNED, Envelope
 from catga.envelope.signing import SIZE, Signer
@@ -164,7 +164,7 @@ class Codec:
                     message = form.read(payload)
                 else:
                     message = form.message(codec, version, payload)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 found.append(
                     BadPayload(
                         f"the payload of {name} does not decode",
@@ -220,7 +220,10 @@ def bare(frame: bytes) -> Any:
     if flags & CLAIMED:
         return {"blob": blob_of(frame)}
     payload = _unwrapped(flags, payload, MAX_BYTES)
-    return bytes(payload) if codec == RAW else fields_reader(codec, Any)(payload)
+    try:
+        return bytes(payload) if codec == RAW else fields_reader(codec, Any)(payload)
+    except UNREADABLE as error:
+        raise BadPayload("the payload does not decode", why=str(error), fix="mend the sender") from None
 
 
 def _claimed(form: Form, unpacked: tuple[Any, ...], most: int) -> Claimed:

@@ -21,6 +21,9 @@ MEDIA: Final[Mapping[int, str]] = {
     RAW: "application/octet-stream",
 }
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that do not say what they should."""
+
 Read: TypeAlias = Callable[[Any], Any]
 Write: TypeAlias = Callable[[Any], bytes]
 
@@ -38,10 +41,13 @@ def writer(cls: type[Message], number: int) -> Write:
 
 def reader(cls: type[Message], number: int) -> Read:
     """From a payload to the message; raises what msgspec raises."""
-    if number == RAW:
+    if number != RAW:
+        return fields_reader(number, cls)
+    if cls.__catga__.codec == "raw":
         make: Any = cls
         return lambda payload: make(bytes(payload))
-    return fields_reader(number, cls)
+    # Its class may have been a raw one; a stranger may say so of any other.
+    return lambda payload: msgspec.convert(fields(cls, RAW, payload), cls)
 
 
 def fields_reader(number: int, kind: Any = dict[str, Any]) -> Read:
@@ -61,6 +67,11 @@ def fields_reader(number: int, kind: Any = dict[str, Any]) -> Read:
 def fields(cls: type[Message], number: int, payload: Any) -> dict[str, Any]:
     """The fields of an older version, for its upcasters."""
     if number == RAW:
+        if len(cls.__struct_fields__) != 1:
+            raise UnknownContentType(
+                f"{cls.__catga__.name} came as raw bytes, and is more than that",
+                fix="mend the sender, or deploy its release here too",
+            )
         return {cls.__struct_fields__[0]: bytes(payload)}
     found: dict[str, Any] = fields_reader(number)(payload)
     return found

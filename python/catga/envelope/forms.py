@@ -43,6 +43,10 @@ class Form(msgspec.Struct, eq=False):
                 f"{self.name} came as version {version}, this app knows {self.version}",
                 fix="deploy the newer app here too; the message waits as a dead letter until then",
             )
+        if version < 1:
+            raise UnknownVersion(
+                f"{self.name} came as version {version}", why="versions count from 1", fix="mend its sender"
+            )
         old = fields(self.type, codec, payload)
         for step in range(version, self.version):
             old = self.upcasts[step](old)

@@ -91,6 +91,13 @@ def read(ext: bytes, id: bytes) -> dict[str, str]:
         ) from None
 
 
+def with_trace(ext: bytes | None, id: bytes, traceparent: str) -> bytes:
+    """Headers of which those that are handed on name another span."""
+    if not ext and len(traceparent) == 55:
+        return b"\x81\xabtraceparent\xd9\x37" + traceparent.encode()
+    return _encode({**(read(ext, id) if ext else {}), TRACEPARENT: traceparent})
+
+
 def with_key(ext: bytes, pair: bytes) -> bytes:
     """Headers of any number, and the encoded pair that names a key."""
     return _encode(_decode(ext) | _decode(b"\x81" + pair))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from catga.context import Context, leave
+from catga.envelope import Envelope
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call, compose
 from catga.mediator.published import Taker, hand_over_again
@@ -89,7 +90,7 @@ def pure_plan(
 
 def stream_plan(
     app: Any, handler: Handler, arguments: Sequence[Argument], middleware: Sequence[Any]
-) -> Callable[[Any], AsyncIterator[Any]]:
+) -> Callable[..., AsyncIterator[Any]]:
     """The plan of a stream query. Middleware stands around its beginning: `next` gives the values, not yet read."""
     names: dict[str, Any] = {"handler": handler.function}
     source = (
@@ -97,8 +98,8 @@ def stream_plan(
     )
     call = compose(_compile(handler.id, source, names), middleware, handler)
 
-    async def plan(message: Any) -> AsyncIterator[Any]:
-        ctx = Context(app)
+    async def plan(message: Any, envelope: Envelope | None = None) -> AsyncIterator[Any]:
+        ctx = Context(app, None, None, envelope)
         try:
             async with aclosing(await call(message, ctx)) as values:
                 async for value in values:

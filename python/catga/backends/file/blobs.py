@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +23,6 @@ class FileBlobs:
 
     def __init__(self, options: FileOptions) -> None:
         self._folder = Path(options.path).resolve()
-        self._writes = 0
         self.blobs_id: str = f"file:{self._folder}"
 
     async def open(self) -> None:
@@ -34,10 +34,7 @@ class FileBlobs:
 
     async def put(self, name: str, data: bytes, until_ms: int) -> None:
         """Written beside its place and moved there: half a file is never found."""
-        # Another put of the same name may be under way in another thread, or in another process.
-        self._writes += 1
-        partial = f"{name}.{os.getpid()}-{self._writes}{PARTIAL}"
-        await self._in_thread(lambda: self._write(self._place(name), partial, data, until_ms))
+        await self._in_thread(lambda: self._write(self._place(name), data, until_ms))
 
     async def get(self, name: str, most: int) -> bytes | None:
         """See the port."""
@@ -55,12 +52,14 @@ class FileBlobs:
     def _place(self, name: str) -> Path:
         return self._folder / name[-2:] / name
 
-    def _write(self, place: Path, partial: str, data: bytes, until_ms: int) -> None:
+    def _write(self, place: Path, data: bytes, until_ms: int) -> None:
         fresh = not place.parent.exists()
         place.parent.mkdir(exist_ok=True)
-        beside = place.with_name(partial)
+        # Another put of the same name may be under way in another thread, or in another process.
+        handle, partial = tempfile.mkstemp(PARTIAL, place.name, place.parent)
+        beside = Path(partial)
         try:
-            with beside.open("xb") as file:
+            with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 with contextlib.suppress(FileNotFoundError):

@@ -75,7 +75,8 @@ def _once(inner: Call, key_of: Callable[[Any], Hashable | None] | None, size: in
     def once(message: Any, ctx: Context) -> Generator[Any, Any, Any]:
         nonlocal young, old
         key = ctx._id if key_of is None else key_of(message)
-        if key is None or ctx._envelope is not None:
+        # Of what was delivered durably the inbox knows; an envelope alone may have been given at the edge.
+        if key is None or (ctx._envelope is not None and ctx._tx is not None):
             return (yield from cast("Generator[Any, Any, Any]", inner(message, ctx)))
         while True:
             found = young.get(key)

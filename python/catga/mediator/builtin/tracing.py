@@ -9,6 +9,8 @@ import msgspec
 
 from catga.clock import Entropy, system_entropy
 from catga.context import Context
+from catga.envelope import Envelope
+from catga.envelope.headers import with_trace
 from catga.errors import ConfigurationError
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
@@ -42,7 +44,8 @@ class Tracing:
     """Calls `hook` with the `Span` of each sampled message once it has been handled, or has failed.
 
     A message whose headers hold a W3C `traceparent` follows its sender's decision and belongs to its trace; any other
-    is sampled with probability `rate`. A hook that fails is logged, and does not fail the message.
+    is sampled with probability `rate`. What a sampled handler sends, and what it publishes durably, belongs to its span.
+    A hook that fails is logged, and does not fail the message.
 
     >>> import asyncio
     >>> from catga import Catga, Command
@@ -90,10 +93,15 @@ class Tracing:
             now = ctx._app.clock.monotonic
             span_id, start_ms, began = self._id(64), ctx.now_ms(), now()
             error: BaseException | None = None
+            known = ctx._envelope
+            if handler.batch is None:
+                ctx._envelope = _under(ctx, handler, f"00-{trace_id}-{span_id}-01")
             try:
                 return await inner(message, ctx)
             except BaseException as raised:
                 error = raised
+                # Its next try belongs to who sent it, not to this one.
+                ctx._envelope = known
                 raise
             finally:
                 seconds = now() - began
@@ -120,6 +128,17 @@ class Tracing:
     def _id(self, bits: int) -> str:
         # Zero is W3C's "invalid".
         return f"{self._entropy.getrandbits(bits) or 1:0{bits // 4}x}"
+
+
+def _under(ctx: Context, handler: Handler, traceparent: str) -> Envelope:
+    """What is sent from here on has this span as its parent."""
+    known = ctx._envelope
+    if known is not None:
+        return msgspec.structs.replace(known, ext=with_trace(known.ext, known.id, traceparent))
+    now, spec = ctx.now_ms(), handler.message.__catga__
+    id = ctx._id or ctx._app.ids.next(now)
+    ext = with_trace(None, id, traceparent)
+    return Envelope(id, spec.name, spec.version, spec.priority, now, now, 0, None, ext)
 
 
 def parse(header: str) -> tuple[str, str, bool] | None:
