@@ -42,7 +42,8 @@ CatgaError
 │   ├── HoldLimitExceeded         CTG-4008
 │   ├── StaleLease                CTG-4009
 │   ├── StatementFailed           CTG-4010
-│   └── CommitRefused             CTG-4011
+│   ├── CommitRefused             CTG-4011
+│   └── StoreMismatch             CTG-4012
 └── DeliveryError
     ├── Poison                    CTG-5001
     ├── OutsideWindow             CTG-5002
@@ -321,6 +322,12 @@ class CommitRefused(StoreError):
     """The store did not commit, and did not say of what kind the mistake was; nothing was written."""
 
     code = "CTG-4011"
+
+
+class StoreMismatch(StoreError):
+    """The server is set up in a way that would break promises."""
+
+    code = "CTG-4012"
 
 
 class TransportError(CatgaError):
