@@ -109,7 +109,7 @@ class Signer:
         where = f"message {id.hex()}"
         if not unpacked[1] & SIGNED:
             return (
-                BadSignature(f"{type} is not signed", where=where, fix="let its sender sign, or throw it away")
+                BadSignature(f"{type!r:.80} is not signed", where=where, fix="let its sender sign, or throw it away")
                 if self._required
                 else None
             )
@@ -120,7 +120,7 @@ class Signer:
         key = self._keys.get(name or "")
         if key is None:
             return BadSignature(
-                f"{type} is signed with a key that is not accepted here",
+                f"{type!r:.80} is signed with a key that is not accepted here",
                 where=where,
                 why=f"it names {name!r:.80}",
                 fix="add the key to Signing(keys=…) and replay the message, or throw it away",
@@ -130,14 +130,14 @@ class Signer:
             frame[-SIZE:],
         ):
             return BadSignature(
-                f"the signature of {type} does not match",
+                f"the signature of {type!r:.80} does not match",
                 where=where,
                 why="it was changed on its way, or made without the key",
                 fix="throw it away, and find out who sent it",
             )
         if self._max_age_ms is not None and now_ms - max(created_ms, due_ms) > self._max_age_ms:
             return Replayed(
-                f"{type} came {(now_ms - max(created_ms, due_ms)) / 1000:,.0f} s after it was due",
+                f"{type!r:.80} came {(now_ms - max(created_ms, due_ms)) / 1000:,.0f} s after it was due",
                 where=where,
                 why=f"no more than {self._max_age_ms / 1000:,.0f} are accepted",
                 fix="if it is no copy, send what it asks for again",
