@@ -1,7 +1,7 @@
 """Units as bundles: what a script writes as a whole or not at all. One for all of a commit, as long as nothing stands in the
 way of any of them; otherwise one each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -25,7 +25,7 @@ STATES = {
     ParkedState.DEAD: 4,
 }
 
-encode = msgspec.msgpack.Encoder().encode
+encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
 
 class Tangled(Exception):
