@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 from tests.crash.points import POINTS
 from tests.crash.worker import SLOT
@@ -61,18 +62,23 @@ class Crew:
 
     def stop(self) -> list[int]:
         """SIGTERM to all; their exit codes. Those that die at a late point are replaced until all stop cleanly."""
-        codes = []
-        for index, process in enumerate(self._processes):
-            process.kill()
-            process.wait()
-            self._bury(index, armed=False)
+        self.disarm()
         for index, process in enumerate(self._processes):
             while not self._state(index)[3] and process.poll() is None:
                 time.sleep(0.01)
             process.terminate()
-        codes = [process.wait(60) for process in self._processes]
+        return [process.wait(60) for process in self._processes]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nobody outlives a test that failed."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._board.close()
         self._file.close()
-        return codes
 
     def disarm(self) -> None:
         """From now on nobody dies: the rest of the work is done."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 from tests.crash.crew import ROOT
 from tests.crash.ledger import Ledger
@@ -16,8 +17,9 @@ from tests.crash.member import ALLOWED_AT, NUMBER, SEAT, SLOT, Ground
 
 FOUR = 4
 ROLES = ("producer", "relay", "consumer")
-PATIENCE = 5.0
-"""Seconds that a victim is waited for until it has work in hand."""
+PATIENCE = 20.0
+"""Seconds that a victim is waited for until it has work in hand: one that replaces another has to start and then waits for
+its share of the leases."""
 
 
 class Fleet:
@@ -32,8 +34,8 @@ class Fleet:
         self._file = (folder / "board").open("r+b")
         self._board = mmap.mmap(self._file.fileno(), 0)
         self.killed = 0
-        self.busy = 0
-        """Of those killed, who had work in hand."""
+        self.idle: list[str] = []
+        """Of those killed, who had no work in hand."""
         self._members = [self._spawn(index) for index in range(len(self._roles))]
 
     def allow(self, messages: int) -> None:
@@ -50,16 +52,18 @@ class Fleet:
         """By all producers."""
         return set().union(*(self.ledger(index).read()[1] for index in self._producers()))
 
-    def kill(self, count: int, patience: float = PATIENCE) -> None:
+    def kill(self, count: int) -> None:
         """So many random ones; those without work in hand are given some seconds to take some."""
         for index in self._chance.sample(range(len(self._members)), count):
             member = self._members[index]
-            until = time.monotonic() + patience
+            until = time.monotonic() + PATIENCE
             while member.poll() is None:
                 member.send_signal(signal.SIGSTOP)
-                if self._slot(index)[0] or time.monotonic() > until:
+                busy, works, _, _ = self._slot(index)
+                if busy or time.monotonic() > until:
                     self.killed += 1
-                    self.busy += self._slot(index)[0] > 0
+                    if not busy:
+                        self.idle.append(self._roles[index] if works else f"{self._roles[index]}, not started")
                     member.kill()
                     break
                 member.send_signal(signal.SIGCONT)
@@ -79,9 +83,18 @@ class Fleet:
             while not self._slot(index)[1] and member.poll() is None:
                 time.sleep(0.01)
             member.terminate()
-        codes = [member.wait(60) for member in self._members]
+        return [member.wait(60) for member in self._members]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nobody outlives a test that failed."""
+        for member in self._members:
+            member.kill()
+            member.wait()
+        self._board.close()
         self._file.close()
-        return codes
 
     def ledger(self, index: int) -> Ledger:
         """A producer's."""

@@ -74,18 +74,18 @@ def test_nothing_is_lost_or_repeated_or_reordered(
     async def scenario() -> tuple[Asker, Crew, list[int]]:
         asker = Asker(store)
         await asker.app.start(work=False)
-        crew = Crew(WORKERS, store, tmp_path / "board", chance)
-        for number in range(rounds):
-            await asker.ask_while(chance, asyncio.to_thread(crew.kill_some, 3, 20.0))
-            if number % 5 == 1:
-                torn.append(await asyncio.to_thread(tear, path, tmp_path / f"torn-{number}", chance))
-        for _ in range(40):
-            if not set(POINTS) - crew.reached:
-                break
-            await asker.ask_while(chance, asyncio.to_thread(crew.kill_some, 1, 5.0))
-        await asyncio.to_thread(crew.disarm)
-        await asker.app.settled()
-        codes = await asyncio.to_thread(crew.stop)
+        with Crew(WORKERS, store, tmp_path / "board", chance) as crew:
+            for number in range(rounds):
+                await asker.ask_while(chance, asyncio.to_thread(crew.kill_some, 3, 20.0))
+                if number % 5 == 1:
+                    torn.append(await asyncio.to_thread(tear, path, tmp_path / f"torn-{number}", chance))
+            for _ in range(40):
+                if not set(POINTS) - crew.reached:
+                    break
+                await asker.ask_while(chance, asyncio.to_thread(crew.kill_some, 1, 5.0))
+            await asyncio.to_thread(crew.disarm)
+            await asker.app.settled()
+            codes = await asyncio.to_thread(crew.stop)
         await asker.app.stop()
         return asker, crew, codes
 
