@@ -20,7 +20,7 @@ BENCH_VENV := .venv-bench
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ setup: $(STAMP) ## make .venv, install what is locked, build the Rust extension
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-test: test-rust test-loom test-python test-crash-short test-debug test-miri ## run every fast test: Rust, loom, Python, the debug build, miri where it is
+test: test-rust test-loom test-python demo-short test-crash-short test-debug test-miri ## run every fast test: Rust, loom, Python, the demo, the debug build, miri where it is
 
 test-rust: ## run the Rust core's tests
 	cargo test --workspace --locked --quiet
@@ -124,6 +124,10 @@ wheels: setup ## build wheel and sdist into dist/, try the wheel without Rust, a
 demo: setup ## a year of flights through the durable path, accounted against the data and raced against a plain script
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
 	PYTHONPATH=examples:benches $(PY) -m flights.job
+
+demo-short: setup ## the same for three weeks, without the race's bar
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
+	PYTHONPATH=examples:benches $(PY) -W error -m flights.job --most 20000 --bar 0
 
 demo-crash: setup ## the same year while workers are killed; the account must still add up
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock

@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from catga.envelope import Codec, caused_by
+from catga.envelope import Codec
+from catga.envelope.headers import caused_by
 from flights.account import Account, account, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
