@@ -8,6 +8,7 @@ from catga.backends.nats.options import NatsOptions
 from catga.backends.nats.publishing import publish
 from catga.backends.nats.rows import NatsRows
 from catga.backends.nats.streams import Stream
+from catga.backends.users import Users
 from catga.clock import Clock
 from catga.messages import NORMAL
 from catga.ports.messages import Outgoing
@@ -32,21 +33,15 @@ class NatsTransport:
         )
         self._streams: dict[str, Stream] = {}
         self._declaring = asyncio.Lock()
-        self._users = 0
+        self._users = Users()
 
     async def open(self) -> None:
         """Connects; idempotent."""
-        if self._users == 0:
-            self._declaring = asyncio.Lock()
-            self._streams = {}
-            await self.link.open()
-        self._users += 1
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close."""
-        self._users = max(0, self._users - 1)
-        if self._users == 0:
-            await self.link.close()
+        await self._users.leave(self.link.close)
 
     async def publish(self, batch: Sequence[Outgoing]) -> Sequence[Sent]:
         """See the port."""
@@ -73,3 +68,8 @@ class NatsTransport:
                 await stream.declare()
                 self._streams[channel] = stream
             return self._streams[channel]
+
+    async def _open(self) -> None:
+        self._declaring = asyncio.Lock()
+        self._streams = {}
+        await self.link.open()

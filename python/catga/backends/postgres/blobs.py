@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from catga.backends.postgres.database import Connection, Database
 from catga.backends.postgres.options import PostgresOptions
+from catga.backends.users import Users
 
 T = TypeVar("T")
 
@@ -22,26 +23,16 @@ class PostgresBlobs:
     def __init__(self, options: PostgresOptions) -> None:
         self._database = Database(options)
         self._schema = options.schema
-        self._users = 0
+        self._users = Users()
         self.blobs_id: str = f"{options.identity}/blobs"
 
     async def open(self) -> None:
         """Connects, and makes the table."""
-        self._users += 1
-        if self._users > 1:
-            return
-        try:
-            await self._database.open()
-            await self._run(self._make)
-        except BaseException:
-            await self.close()
-            raise
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close."""
-        self._users = max(0, self._users - 1)
-        if self._users == 0:
-            await self._database.close()
+        await self._users.leave(self._database.close)
 
     async def put(self, name: str, data: bytes, until_ms: int) -> None:
         """See the port."""
@@ -78,6 +69,14 @@ class PostgresBlobs:
             lambda connection: connection.execute(f"delete from {self._schema}.blobs where until_ms < $1", now_ms)
         )
         return int(done.rpartition(" ")[2])
+
+    async def _open(self) -> None:
+        try:
+            await self._database.open()
+            await self._run(self._make)
+        except BaseException:
+            await self._database.close()
+            raise
 
     async def _make(self, connection: Connection) -> None:
         # The store's own lock: the schema is made by one of them.

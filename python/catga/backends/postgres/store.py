@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import ReadOnlySQLTransactionError
 
+from catga.backends.apart import Apart
 from catga.backends.postgres.books import LANES, URGENT, lane_of, outbox_lane
 from catga.backends.postgres.commits import Commits
 from catga.backends.postgres.connection import PostgresConnection, still_ours
@@ -23,10 +24,10 @@ from catga.backends.postgres.partitions import Partitions
 from catga.backends.postgres.reading import Place
 from catga.backends.postgres.rows import OURS, parsed
 from catga.backends.postgres.schema import migrate
+from catga.backends.users import Users
 from catga.clock import Bell, Clock, sleep
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
-from catga.sql.apart import Apart
 from catga.sql.dialect import Dialect
 from catga.sql.hold import within
 from catga.sql.leases import Leases
@@ -75,25 +76,15 @@ class PostgresStore:
         self._partitions = Partitions(options.schema)
         self._outbox = Outbox(self.database, clock, self._text)
         self._apart = Apart()
-        self._life = asyncio.Lock()
-        self._users = 0
+        self._users = Users()
 
     async def open(self) -> None:
         """Idempotent: the app and the transport of one database share it."""
-        if not self._life.locked():
-            # A lock belongs to the loop in which it was first waited for, and this object may outlive one.
-            self._life = asyncio.Lock()
-        async with self._life:
-            if self._users == 0:
-                await self._open()
-            self._users += 1
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close."""
-        async with self._life:
-            self._users = max(0, self._users - 1)
-            if self._users == 0:
-                await self._close()
+        await self._users.leave(self._close)
 
     def queue(self) -> "PostgresTransport":
         """From now on what units publish goes to the queue in this database, and no relay is needed."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from catga.backends.apart import Apart
 from catga.backends.redis import scripts
 from catga.backends.redis.bundles import mark_of
 from catga.backends.redis.commits import Commits
@@ -13,11 +14,11 @@ from catga.backends.redis.link import Link
 from catga.backends.redis.looking import Looking
 from catga.backends.redis.options import RedisOptions
 from catga.backends.redis.outbox import Outbox
+from catga.backends.users import Users
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import Mark, Outcome, Parked, Share, Unit, Waiting
-from catga.sql.apart import Apart
 from catga.transaction import Connection, Row
 
 if TYPE_CHECKING:
@@ -45,26 +46,15 @@ class RedisStore:
         self._outbox = Outbox(self.link)
         self._looking = Looking(self.link)
         self._apart = Apart()
-        self._life = asyncio.Lock()
-        self._users = 0
+        self._users = Users()
 
     async def open(self) -> None:
         """Idempotent: the app and the transport on one prefix share it."""
-        if not self._life.locked():
-            # A lock belongs to the loop in which it was first waited for, and this object may outlive one.
-            self._life = asyncio.Lock()
-        async with self._life:
-            if self._users == 0:
-                await self._open()
-            self._users += 1
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close."""
-        async with self._life:
-            self._users = max(0, self._users - 1)
-            if self._users == 0:
-                await self._apart.all_ended()
-                await self.link.close()
+        await self._users.leave(self._close)
 
     def queue(self) -> "RedisTransport":
         """From now on what units publish goes to the streams beside it, and no relay is needed."""
@@ -235,6 +225,10 @@ class RedisStore:
             if isinstance(error, Exception):
                 raise store_error(error, self.options.where) from error
             raise
+
+    async def _close(self) -> None:
+        await self._apart.all_ended()
+        await self.link.close()
 
     async def _ask(self, *words: Any) -> Any:
         try:

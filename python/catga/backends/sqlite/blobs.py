@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from catga.backends.sqlite.failures import statement_error, store_error
 from catga.backends.sqlite.options import SqliteOptions
+from catga.backends.users import Users
 from catga.errors import AppClosed
 
 T = TypeVar("T")
@@ -25,32 +26,18 @@ class SqliteBlobs:
     def __init__(self, options: SqliteOptions) -> None:
         self._options = options
         self._path = str(options.absolute)
-        self._users = 0
+        self._users = Users()
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self.blobs_id: str = f"sqlite:{options.absolute}"
 
     async def open(self) -> None:
         """Makes the file and the table."""
-        self._users += 1
-        if self._users > 1:
-            return
-        self._thread = ThreadPoolExecutor(1, "catga-blobs")
-        try:
-            await self._in_thread(self._connect)
-        except BaseException:
-            await self.close()
-            raise
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close; waits for what is being written."""
-        self._users = max(0, self._users - 1)
-        thread, connection = self._thread, self._connection
-        if self._users == 0 and thread is not None:
-            self._thread = self._connection = None
-            if connection is not None:
-                await asyncio.get_running_loop().run_in_executor(thread, connection.close)
-            thread.shutdown(wait=False)
+        await self._users.leave(self._close)
 
     async def put(self, name: str, data: bytes, until_ms: int) -> None:
         """See the port."""
@@ -82,6 +69,22 @@ class SqliteBlobs:
         return await self._run(
             lambda connection: connection.execute("delete from catga_blobs where until_ms < ?", (now_ms,)).rowcount
         )
+
+    async def _open(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "catga-blobs")
+        try:
+            await self._in_thread(self._connect)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _close(self) -> None:
+        thread, connection = self._thread, self._connection
+        if thread is not None:
+            self._thread = self._connection = None
+            if connection is not None:
+                await asyncio.get_running_loop().run_in_executor(thread, connection.close)
+            thread.shutdown(wait=False)
 
     def _connect(self) -> None:
         seconds = self._options.lock_timeout

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from catga.backends.apart import Apart
 from catga.backends.sqlite.bookkeeping import find_marks
 from catga.backends.sqlite.database import Database, to_its_end
 from catga.backends.sqlite.exclusive import still_ours
@@ -14,11 +15,11 @@ from catga.backends.sqlite.names import MARKS_OF, is_channel
 from catga.backends.sqlite.options import SqliteOptions
 from catga.backends.sqlite.places import NAMES
 from catga.backends.sqlite.writes import GroupLost, Unclear, Writes
+from catga.backends.users import Users
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement, OutcomeUnknown, StoreError
 from catga.ports.messages import Lease, Outgoing
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
-from catga.sql.apart import Apart
 from catga.sql.dialect import Dialect
 from catga.sql.hold import within
 from catga.sql.leases import Leases
@@ -50,36 +51,17 @@ class SqliteStore:
         self._writes = Writes(self.database, self.names)
         self._leases = Leases(DIALECT)
         self._parked = ParkedRows(DIALECT, self._text)
-        self._life = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._apart = Apart()
-        self._users = 0
+        self._users = Users()
 
     async def open(self) -> None:
         """Idempotent: the app and the transport of one file share it."""
-        if not self._life.locked():
-            # A lock belongs to the loop in which it was first waited for, and this object may outlive one.
-            self._life = asyncio.Lock()
-        async with self._life:
-            if self._users == 0:
-                # In a thread: who holds the gate may be another store of this very loop.
-                await to_its_end(asyncio.ensure_future(asyncio.to_thread(self.database.open)))
-                self._turn = asyncio.Lock()
-                try:
-                    self._ask(self.names.load())
-                except StoreError:
-                    self.database.close()
-                    raise
-            self._users += 1
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """After the last user's close."""
-        async with self._life:
-            self._users = max(0, self._users - 1)
-            if self._users > 0 or self.database.leave_to_parent():
-                return
-            await self._apart.all_ended()
-            await asyncio.to_thread(self.database.close)
+        await self._users.leave(self._close)
 
     def queue(self) -> "SqliteTransport":
         """From now on what units publish goes to the queue in this file, and no relay is needed."""
@@ -259,6 +241,22 @@ class SqliteStore:
         return await self.database.read(pending)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        # In a thread: who holds the gate may be another store of this very loop.
+        await to_its_end(asyncio.ensure_future(asyncio.to_thread(self.database.open)))
+        self._turn = asyncio.Lock()
+        try:
+            self._ask(self.names.load())
+        except StoreError:
+            self.database.close()
+            raise
+
+    async def _close(self) -> None:
+        if self.database.leave_to_parent():
+            return
+        await self._apart.all_ended()
+        await asyncio.to_thread(self.database.close)
 
     def _text(self, number: int) -> str:
         """The name of a number; another process may have given it since this one looked."""
