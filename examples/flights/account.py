@@ -1,8 +1,9 @@
 """The accounting: what was asked, acknowledged, done, repeated, lost; and the same figures straight from the file."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flights.messages import RecordDeparture
 
@@ -58,18 +59,25 @@ def straight(departures: Iterable[RecordDeparture]) -> Figures:
     return {carrier: (row[0], row[1], row[2], row[3]) for carrier, row in figures.items()}
 
 
-def account(path: str, attempted: int, acknowledged: set[int], redelivered: int, expected: Figures) -> Account:
-    """Reads the outcome from the database, with no help from the library."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    rows, handled = connection.execute("select count(*), count(distinct number) from departures").fetchone()
-    done = {number for (number,) in connection.execute("select distinct number from departures")}
-    rebooked, rebookings = connection.execute("select count(*), count(distinct number) from rebookings").fetchone()
-    (dead,) = connection.execute("select count(*) from catga_parked where state = 'dead'").fetchone()
+def account(
+    ask: Callable[[str], Sequence[Sequence[Any]]],
+    attempted: int,
+    acknowledged: set[int],
+    redelivered: int,
+    expected: Figures,
+    parked: str = "catga_parked",
+) -> Account:
+    """Reads the outcome from the database through `ask`, with no help from the library."""
+    ((rows, handled),) = ask("select count(*), count(distinct number) from departures")
+    done = {number for (number,) in ask("select distinct number from departures")}
+    ((rebooked, rebookings),) = ask("select count(*), count(distinct number) from rebookings")
+    ((dead,),) = ask(f"select count(*) from {parked} where state = 'dead'")
     figures = {
         row[0]: (row[1], row[2], row[3], row[4])
-        for row in connection.execute("select carrier, departed, delayed, minutes, cancelled from carriers")
+        for row in ask(
+            "select carrier, sum(departed), sum(delayed), sum(minutes), sum(cancelled) from carriers group by carrier"
+        )
     }
-    connection.close()
     return Account(
         attempted=attempted,
         acknowledged=len(acknowledged),
@@ -82,3 +90,16 @@ def account(path: str, attempted: int, acknowledged: set[int], redelivered: int,
         figures=figures,
         expected=expected,
     )
+
+
+def asker(path: str) -> Callable[[str], Sequence[Sequence[Any]]]:
+    """Of a SQLite file."""
+
+    def ask(sql: str) -> Sequence[Sequence[Any]]:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    return ask

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flights.account import account, straight
+from flights.account import account, asker, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
 from flights.messages import RecordDeparture
@@ -113,7 +113,7 @@ async def run(path: str, folder: Path, data: list[RecordDeparture], workers: int
         watcher.cancel()
     codes = crew.stop()
     await app.stop()
-    result = account(path, len(data), acknowledged, crew.redelivered(), straight(data))
+    result = account(asker(path), len(data), acknowledged, crew.redelivered(), straight(data))
     status = report(result)
     hit = sum(claims > 0 for claims in crew.kills)
     console.print(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catga.envelope import Codec
 from catga.envelope.headers import caused_by
-from flights.account import Account, account, straight
+from flights.account import Account, account, asker, straight
 from flights.app import make_app, make_tables
 from flights.data import departures
 from flights.messages import FlightCancelled, FlightDelayed, FlightDeparted, RebookPassengers, RecordDeparture
@@ -45,7 +45,7 @@ async def run(path: str, synchronous: str, data: list[RecordDeparture]) -> tuple
             watcher.cancel()
             statistics = app.statistics()
             advance(bar, task, statistics["done"], seconds, statistics)
-    result = account(path, len(data), acknowledged, statistics["redelivered"], straight(data))
+    result = account(asker(path), len(data), acknowledged, statistics["redelivered"], straight(data))
     return result, len(data) / seconds
 
 
