@@ -96,6 +96,32 @@ def test_many_leave_in_lists_and_in_order(monkeypatch: pytest.MonkeyPatch) -> No
     assert relayed.done == list(range(43))
 
 
+def test_what_nobody_expected_does_not_end_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    relayed = Relayed()
+    failures = [KeyError("a bug"), KeyError("again")]
+    publish = relayed.queue.publish
+
+    async def failing(self: Elsewhere, batch: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await publish(batch)
+
+    async def story() -> None:
+        monkeypatch.setattr(Elsewhere, "publish", failing)
+        app = relayed.app()
+        async with relayed.scene.running(app):
+            await relayed.scene.run(app.enqueue(Work(1)))
+            await relayed.settled(app)
+
+    tell(relayed, story)
+    assert relayed.done == [1]
+    said = [record for record in caplog.records if record.name == "catga.relay"]
+    assert len(said) == 2
+    assert all(record.exc_info for record in said)
+
+
 def test_instances_share_the_parts_and_none_is_published_twice() -> None:
     relayed = Relayed()
 

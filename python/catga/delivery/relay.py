@@ -57,8 +57,10 @@ class Relay:
                     await self._renew()
                 now = self._clock.monotonic()
                 busy = await self._publish([lease for lease in self._leases if lease.valid_until > now])
-            except (StoreError, TransportError, OSError) as error:
-                log.warning("the relay cannot go on now: %s", error)
+            except Exception as error:
+                known = isinstance(error, (StoreError, TransportError))
+                # Whatever it was: a relay that ended would hold up everything, and nobody would be told.
+                log.warning("the relay cannot go on now: %s", error, exc_info=not known)
                 await self._bell.wait(0.5)
             if not busy:
                 await self._bell.wait(0.05)

@@ -105,8 +105,27 @@ class Database:
     async def lent(self, *, writing: bool) -> AsyncGenerator[Connection]:
         """A connection of the pool, for what handlers do; it comes back as it was."""
         self.check()
-        async with self._pools[0 if writing else 1].acquire() as connection:
+        pool = self._pools[0 if writing else 1]
+        try:
+            connection = await pool.acquire()
+        except Exception as error:
+            raise self.error(error) from error
+        try:
             yield connection
+        finally:
+            await pool.release(connection)
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[tuple[Connection, int]]:
+        """The connection on which queue and outbox are read, and its era."""
+        self.check()
+        try:
+            async with self.looker.use() as connection:
+                yield connection, self.looker.era
+        except Exception as error:
+            if (known := self.error(error)) is error:
+                raise
+            raise known from error
 
     async def ask(self, procedure: Procedure[T]) -> T:
         """Runs a procedure that only reads."""

@@ -92,10 +92,9 @@ class Outbox:
     @asynccontextmanager
     async def _looking(self) -> AsyncGenerator[Connection | None]:
         """The connection that was looked with before; None where it had to be made again, and what was read is forgotten."""
-        line = self._database.looker
-        async with line.use() as connection:
-            if line.era != self._era:
-                self._era = line.era
+        async with self._database.look() as (connection, era):
+            if era != self._era:
+                self._era = era
                 self._parts.clear()
                 yield None
             else:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from catga.backends.postgres.books import URGENT, lane_of
 from catga.backends.postgres.database import make_sure
-from catga.backends.postgres.failures import LOST
 from catga.backends.postgres.lanes import Answer, Found, LaneReader
 from catga.backends.postgres.lanes import Want as LaneWant
 from catga.backends.postgres.reading import BEGINNING, Lane, Place, before
+from catga.errors import StoreError
 from catga.ports.messages import PARTS, Lease
 from catga.ports.store import Store
 from catga.queues import End, Restarted, Row, Want
@@ -83,7 +83,7 @@ class PostgresRows:
     async def begin(self, leases: Sequence[Lease]) -> Sequence[int]:
         """Where the last holder said that it had ended."""
         positions = await self._leases.positions(self._scope, [lease.part for lease in leases])
-        async with self._store.looking() as (connection, era):
+        async with self._store.database.look() as (connection, era):
             await self._reader.glance(connection)
             for lease in leases:
                 text = positions.get(lease.part)
@@ -128,7 +128,7 @@ class PostgresRows:
     async def positions(self, ends: Sequence[End]) -> Sequence[str | None]:
         """See the port."""
         said = [(self._parts[end[0]].era, self._position(*end)) for end in ends]
-        async with self._store.looking() as (connection, era):
+        async with self._store.database.look() as (connection, era):
             await make_sure(connection)
             return [position if begun == era else None for begun, position in said]
 
@@ -148,7 +148,7 @@ class PostgresRows:
         for part, urgent, room in asked:
             number = lane_of(self._channel, part + URGENT * urgent)
             lanes.append(LaneWant(number, self._parts[part].lane(urgent), min(room, share, most)))
-        async with self._store.looking() as (connection, era):
+        async with self._store.database.look() as (connection, era):
             if any(self._parts[part].era != era for part, _, _ in asked):
                 raise Restarted
             return asked, lanes, await self._reader.ask(connection, lanes)
@@ -159,10 +159,10 @@ class PostgresRows:
 
     async def _news(self) -> bool:
         try:
-            async with self._store.looking() as (connection, era):
+            async with self._store.database.look() as (connection, era):
                 if any(part.era != era for part in self._parts.values()):
                     return True
                 now = await self._reader.glance(connection)
-        except LOST:
+        except StoreError:
             return True
         return any(lane.may_have_more(now) for part in self._parts.values() for lane in (part.ordered, part.urgent))

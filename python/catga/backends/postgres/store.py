@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncpg import ReadOnlySQLTransactionError
@@ -133,13 +132,6 @@ class PostgresStore:
         """Messages that nobody's unit publishes."""
         await self.declare([message.channel for message in batch])
         await self.commit([Unit(publish=batch)])
-
-    @asynccontextmanager
-    async def looking(self) -> AsyncGenerator[tuple[Raw, int]]:
-        """The connection that reads the queue, and its era."""
-        self.database.check()
-        async with self.database.looker.use() as connection:
-            yield connection, self.database.looker.era
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 
