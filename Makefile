@@ -20,7 +20,7 @@ BENCH_VENV := .venv-bench
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-cluster demo-crash format lock clean bench bench-page test-crash test-crash-short test-planted test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-cluster demo-crash format lock clean bench bench-durable bench-page test-crash test-crash-short test-planted test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -160,6 +160,9 @@ $(BENCH_VENV)/.installed: requirements/bench.lock $(STAMP)
 
 bench: $(BENCH_VENV)/.installed ## measure us and the peers side by side; fails where a bar is short (about 5 minutes)
 	@$(BENCH_VENV)/bin/python -m benches
+
+bench-durable: $(BENCH_VENV)/.installed ## the same between processes, on NATS, PostgreSQL and Valkey, which it starts, beside the raw clients
+	@$(BENCH_VENV)/bin/python -m benches --durable
 
 bench-page: $(BENCH_VENV)/.installed ## write docs/benchmarks.md from the last run
 	@$(BENCH_VENV)/bin/python -m benches --page

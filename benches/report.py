@@ -24,6 +24,7 @@ except ImportError:
 PEERS = (
     *("uvloop", "mediatr", "diator", "python-cqrs", "bubus", "janus", "culsans", "uuid_utils"),
     *("tenacity", "stamina", "aiobreaker", "aiolimiter", "msgspec"),
+    *("nats-py", "asyncpg", "redis", "faststream"),
 )
 
 
