@@ -62,9 +62,7 @@ async def consuming() -> AsyncIterator[Sequence[Row]]:
 
             async def start(meter: Meter) -> Callable[[], Awaitable[None]]:
                 @broker.subscriber(
-                    stream=StreamSub(
-                        name, group="g", consumer="c", last_id="0", max_records=BATCH, polling_interval=10
-                    ),
+                    stream=StreamSub(name, group="g", consumer="c", max_records=BATCH, polling_interval=10),
                     ack_policy=AckPolicy.NACK_ON_ERROR,
                     decoder=lambda message: decode(message.body),
                 )

@@ -13,6 +13,8 @@ from catga.envelope import Codec
 from catga.ports import Outgoing
 
 BATCH = 500
+ids: Iterator[bytes] = (number.to_bytes(16, "big") for number in itertools.count())
+"""Of messages: what came before under one's id is not taken again."""
 names: Iterator[str] = (f"bench{number}" for number in itertools.count())
 """Of apps, channels and streams: no round sees what another left."""
 
@@ -39,7 +41,7 @@ def outgoing(name: str, messages: list[Order]) -> list[Outgoing]:
     """As an app of that name puts them into its outbox."""
     codec = Codec([Order], name, {})
     now = SystemClock().wall_ms()
-    return [codec.encode(message, number.to_bytes(16, "big"), now) for number, message in enumerate(messages, 1)]
+    return [codec.encode(message, next(ids), now) for message in messages]
 
 
 class Meter:
