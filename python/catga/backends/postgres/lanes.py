@@ -42,28 +42,28 @@ def question(schema: str) -> str:
     than that: they may have run for long). They stand before all others in their step, so that they are looked for only in
     its beginning."""
     row = "m.seq, m.channel, m.frame"
-    visible = "(w.until is null or pg_visible_in_snapshot(m.xid, w.until::pg_snapshot))"
+    visible = "(w.until is null or pg_visible_in_snapshot(m.xid, w.until))"
     # A sum is no column: the planner shall go by transaction, where there are few, and not by number, where there are many.
     late = "m.seq + 0 > w.past and m.seq + 0 <= w.drawn"
     return f"""
         {now_seen(schema)}
         union all
         select w.n, r.seq, r.channel, r.frame
-        from unnest($3::int[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::int[])
+        from unnest($3::int[], $4::bigint[], $5::bigint[], $6::text[]::pg_snapshot[], $7::text[]::pg_snapshot[], $8::int[])
             with ordinality as w(lane, drawn, past, seen, until, room, n)
         cross join lateral (
             (select {row} from {schema}.messages as m
              where m.lane = w.lane and m.seq > greatest(w.drawn, w.past)
-               and not pg_visible_in_snapshot(m.xid, w.seen::pg_snapshot) and {visible}
+               and not pg_visible_in_snapshot(m.xid, w.seen) and {visible}
              order by m.seq limit w.room)
             union all
             (select {row} from {schema}.messages as m
-             where w.past < w.drawn and m.lane = w.lane and m.xid = any(array(select pg_snapshot_xip(w.seen::pg_snapshot)))
+             where w.past < w.drawn and m.lane = w.lane and m.xid = any(array(select pg_snapshot_xip(w.seen)))
                and {late} and {visible}
              order by m.seq + 0 limit w.room)
             union all
             (select {row} from {schema}.messages as m
-             where w.past < w.drawn and m.lane = w.lane and m.xid >= pg_snapshot_xmax(w.seen::pg_snapshot)
+             where w.past < w.drawn and m.lane = w.lane and m.xid >= pg_snapshot_xmax(w.seen)
                and {late} and {visible}
              order by m.seq + 0 limit w.room)
             order by seq limit w.room
