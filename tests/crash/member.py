@@ -47,11 +47,18 @@ class Stepped(Event, key="key"):
     number: int
 
 
+class Echoed(Event, key="key"):
+    """In place of a row, where the store has no tables."""
+
+    key: str
+    number: int
+
+
 def make_app(ground: Ground) -> Catga:
     """Sends, and relays; handles nothing."""
     return Catga(
         "steps",
-        messages=(Step, Stepped),
+        messages=(Step, Stepped, Echoed),
         store=ground.store,
         transport=ground.transport,
         retry=Retry(delayed=200, first=0.05, most=0.2),
@@ -59,15 +66,19 @@ def make_app(ground: Ground) -> Catga:
     )
 
 
+async def stumble(cmd: Step, ctx: Context) -> None:
+    """As if it asked somebody: what is taken in is in hand for a while; and some need another try."""
+    await asyncio.sleep(0.001 * (cmd.number % 30))
+    if cmd.number % STUBBORN == 7 and ctx.attempt == 1:
+        raise ValueError("not the first time")
+
+
 def with_handlers(app: Catga, worker: str) -> Catga:
-    """The handlers, whose effects are counted."""
+    """The handlers, whose effects are counted: rows that they write."""
 
     @app.handler(Step, id="step")
     async def step(cmd: Step, ctx: Context, tx: Transaction) -> None:
-        # As if it asked somebody: what is taken in is in hand for a while.
-        await asyncio.sleep(0.001 * (cmd.number % 30))
-        if cmd.number % STUBBORN == 7 and ctx.attempt == 1:
-            raise ValueError("not the first time")
+        await stumble(cmd, ctx)
         tx.execute("insert into effects (key, number, worker) values ($1, $2, $3)", cmd.key, cmd.number, worker)
         ctx.publish(Stepped(cmd.key, cmd.number))
 
@@ -75,6 +86,22 @@ def with_handlers(app: Catga, worker: str) -> Catga:
     async def echo(events: list[Stepped], tx: Transaction) -> None:
         for event in events:
             tx.execute("insert into echoes (key, number, worker) values ($1, $2, $3)", event.key, event.number, worker)
+
+    return app
+
+
+def with_publishers(app: Catga) -> Catga:
+    """The same where the store has no tables: what they publish is counted."""
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, ctx: Context) -> None:
+        await stumble(cmd, ctx)
+        ctx.publish(Stepped(cmd.key, cmd.number))
+
+    @app.handler(Stepped, id="echo", batch=Batch(size=50, wait=0.02))
+    async def echo(events: list[Stepped], ctx: Context) -> None:
+        for event in events:
+            ctx.publish(Echoed(event.key, event.number))
 
     return app
 
@@ -156,7 +183,9 @@ async def main(role: str, ground: Ground, board: mmap.mmap, index: int, ledger: 
     parent = os.getppid()
     seat = Seat(board, index)
     app = make_app(ground)
-    await app.start(work=role != "producer") if role != "consumer" else await with_handlers(app, str(index)).start()
+    if role == "consumer":
+        with_publishers(app) if ground.store.startswith("redis") else with_handlers(app, str(index))
+    await app.start(work=role != "producer")
     keys = [f"key-{n}" for n in range(KEYS) if n % 4 == index % 4]
     work = {
         "producer": lambda: produce(app, seat, Ledger(ledger), keys, random.Random(seed)),

@@ -10,16 +10,13 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from catga.testing.servers import Nats, Postgres, Server
 from tests.crash.fleet import ROLES, Fleet
-from tests.crash.member import Ground, make_app
+from tests.crash.member import make_app
+from tests.crash.scenes import AWAY, Scene, scene
 
 ROUNDS = int(os.environ.get("CATGA_ROUNDS", "3"))
 SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -27,74 +24,6 @@ MESSAGES = 2000
 """In each round, and waiting at any time."""
 PACE = 0.1
 """Seconds between two tenths of that."""
-LEASE = 3.0
-TABLES = """
-create table effects (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
-create table echoes (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
-"""
-
-
-def ask(url: str, sql: str) -> list[tuple[object, ...]]:
-    """Of the database, by a connection of its own."""
-
-    async def main() -> list[tuple[object, ...]]:
-        connection = await asyncpg.connect(url)
-        try:
-            return [tuple(row) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(main())
-
-
-class Scene:
-    """The servers of one run."""
-
-    def __init__(self, postgres: Postgres, nats: Nats | None, wrong: str) -> None:
-        self.postgres = postgres
-        self.servers: list[Server] = [postgres] if nats is None else [postgres, nats]
-        store = f"{postgres.url}?lease={LEASE}&pool=2"
-        self.ground = Ground(store, store if nats is None else f"{nats.url}?lease={LEASE}", wrong)
-
-    def count(self, table: str) -> int:
-        """Effects so far."""
-        return int(str(ask(self.postgres.url, f"select count(*) from {table}")[0][0]))
-
-    def effects(self, table: str) -> list[tuple[str, int]]:
-        """In their order."""
-        return [
-            (str(key), int(str(number)))
-            for key, number in ask(self.postgres.url, f"select key, number from {table} order by seq")
-        ]
-
-    def longest_gap(self) -> float:
-        """Seconds in which nothing took effect."""
-        return float(
-            str(
-                ask(
-                    self.postgres.url,
-                    "select coalesce(max(extract(epoch from gap)), 0) from (select at - lag(at) over (order by at) as gap from effects) as gaps",
-                )[0][0]
-            )
-        )
-
-
-@contextmanager
-def scene(kind: str, wrong: str = "") -> Iterator[Scene]:
-    """With tables."""
-    with Postgres(settings={"max_connections": "300"}) as postgres:
-        asyncio.run(prepare(postgres.url))
-        if kind == "postgres":
-            yield Scene(postgres, None, wrong)
-        else:
-            with Nats(sync=True) as nats:
-                yield Scene(postgres, nats, wrong)
-
-
-async def prepare(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(TABLES)
-    await connection.close()
 
 
 def run(there: Scene, fleet: Fleet, chance: random.Random, rounds: int = ROUNDS) -> None:
@@ -132,8 +61,7 @@ class Feeder(threading.Thread):
             try:
                 if self._fleet.attempted() - self._there.count("effects") >= MESSAGES:
                     continue
-            except (OSError, asyncpg.PostgresError):
-                # The server was killed a moment ago.
+            except AWAY:
                 continue
             self._allowed += MESSAGES // 10
             self._fleet.allow(self._allowed)
@@ -196,11 +124,11 @@ def inversions(effects: list[tuple[str, int]]) -> int:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", ["postgres", "postgres and nats"])
+@pytest.mark.parametrize("kind", ["postgres", "postgres and nats", "valkey"])
 def test_nothing_is_lost_or_repeated_or_reordered(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    roles = ROLES if kind != "postgres" else ("producer", "consumer")
+    roles = ROLES if kind == "postgres and nats" else ("producer", "consumer")
     chance = random.Random(SEED)
     with scene(kind) as there, Fleet(there.ground, tmp_path, chance, roles) as fleet:
         run(there, fleet, chance)
