@@ -44,6 +44,8 @@ class Tree:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CATGA"))}
         return {
             **kept,
+            # The servers of the tests are among the programs of the environment we run in.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "CARGO_TARGET_DIR": str(HOME / f"{self.name}-target"),
             "CARGO_TERM_COLOR": "never",
             # Optimising across crates takes ten times as long as what is tested.
