@@ -1,9 +1,11 @@
 """PostgreSQL as queue and store, with fsync and synchronous_commit on."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
+import msgspec
 
 from benches.durable.work import BATCH, Meter, Order, consumed, decode, names, orders, outgoing, packed
 from benches.runner import Group, Row
@@ -17,6 +19,10 @@ from catga.ports.transport import Capabilities, Sent
 from catga.testing.servers import Postgres
 
 COUNT = 20_000
+CONNECTIONS = 16
+TRANSACTIONS = 4_000
+ORDERS = "create table orders (id text, customer text, sku text, amount int, note text)"
+ORDER = "insert into orders values ($1, $2, $3, $4, $5)"
 INBOX = "create table raw_inbox (day int, handler int, id bytea, primary key (day, handler, id))"
 OUTBOX = "create table raw_outbox (number bigserial primary key, part int, frame bytea)"
 
@@ -58,6 +64,49 @@ async def consuming() -> AsyncIterator[Sequence[Row]]:
             Row("catga, durable consume", ours),
         ]
         await connection.close()
+
+
+@asynccontextmanager
+async def enqueueing() -> AsyncIterator[Sequence[Row]]:
+    """An order's row and its message in one transaction of the caller's, on 16 connections at once."""
+    with Postgres() as server:
+        pool = await asyncpg.create_pool(server.url, min_size=CONNECTIONS, max_size=CONNECTIONS)
+        await pool.execute(ORDERS)
+        await pool.execute(OUTBOX)
+        app = Catga("shop", messages=(Order,), store=server.url, transport=server.url)
+        await app.start(work=False)
+        encode = msgspec.msgpack.Encoder().encode
+
+        async def in_transactions(write: Callable[[asyncpg.Connection, Order], Awaitable[object]]) -> float:
+            await pool.execute("truncate orders")
+            waiting = iter(orders(TRANSACTIONS))
+            meter = Meter(TRANSACTIONS)
+            meter.tick(0)
+
+            async def one() -> None:
+                async with pool.acquire() as connection:
+                    for order in waiting:
+                        async with connection.transaction():
+                            await connection.execute(
+                                ORDER, order.order, order.customer, order.sku, order.amount, order.note
+                            )
+                            await write(connection, order)
+
+            await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+            return meter.per_message()
+
+        async def raw(connection: asyncpg.Connection, order: Order) -> None:
+            await connection.execute("insert into raw_outbox (part, frame) values ($1, $2)", 1, encode(order))
+
+        async def ours(connection: asyncpg.Connection, order: Order) -> None:
+            await app.enqueue(order, within=connection)
+
+        yield [
+            Row("two inserts, raw", lambda: in_transactions(raw)),
+            Row("catga, enqueue within", lambda: in_transactions(ours)),
+        ]
+        await app.stop()
+        await pool.close()
 
 
 class Sink:
@@ -129,6 +178,7 @@ async def relaying() -> AsyncIterator[Sequence[Row]]:
 
 
 GROUPS = [
+    Group("PostgreSQL, enqueue", enqueueing, unit="us/message", loops=("uvloop",), rounds=7),
     Group("PostgreSQL, durable consume", consuming, unit="us/message", loops=("uvloop",), rounds=7),
     Group("PostgreSQL, relay", relaying, unit="us/message", loops=("uvloop",), rounds=7),
 ]

@@ -18,7 +18,7 @@ BARS = [
     Bar("jetstream-publish", PUBLISH, "catga, publish", "windowed publish, raw", 1 / 0.9),
     Bar("jetstream-consume", JETSTREAM, OURS, "fetch and ack, raw", 1 / 0.5),
     Bar("jetstream-consume-peer", JETSTREAM, OURS, "FastStream, ack after handling", 5, at_least=True),
-    Bar("postgres-enqueue", ENQUEUE, "catga", "two inserts, raw", 1 / 0.8),
+    Bar("postgres-enqueue", ENQUEUE, "catga, enqueue within", "two inserts, raw", 1 / 0.8),
     Bar("postgres-relay", RELAY, "catga, relay", "read and remove the same rows, raw", 1 / 0.5),
     Bar("postgres-consume", QUEUE, OURS, "a batched dedupe insert, raw", 1 / 0.2),
     Bar("redis-consume", STREAMS, OURS, "XREADGROUP and XACK, raw", 1 / 0.25),

@@ -192,36 +192,52 @@ class Catga(Router):
         return running.iterate(query, headers)
 
     async def enqueue(
-        self, command: Command[Any], /, *, id: str | None = None, headers: Headers | None = None
+        self,
+        command: Command[Any],
+        /,
+        *,
+        id: str | None = None,
+        headers: Headers | None = None,
+        within: object | None = None,
     ) -> Receipt:
-        """Asks for a command to be handled later, without a reply. With a store the receipt means: committed."""
+        """Asks for a command to be handled later, without a reply. With a store the receipt means: committed.
+
+        `within` is a transaction of your own in the store's database (an `asyncpg.Connection`, a `psycopg.AsyncConnection`,
+        SQLAlchemy's `AsyncSession` or `AsyncConnection`): the command leaves if, and only if, you commit it, and the receipt
+        is not durable until then. PostgreSQL only.
+        """
         running = self._alive()
         if running.delivery is None:
+            _needs_store(self, within)
             return await running.put(command, headers)
-        return (await running.delivery.accept([command], None if id is None else id_of(id), headers))[0]
+        return (await running.delivery.accept([command], None if id is None else id_of(id), headers, within))[0]
 
     async def enqueue_many(
-        self, commands: Sequence[Command[Any]], /, *, headers: Headers | None = None
+        self, commands: Sequence[Command[Any]], /, *, headers: Headers | None = None, within: object | None = None
     ) -> list[Receipt]:
         """As `enqueue`, all in one commit."""
         running = self._alive()
         if running.delivery is None:
+            _needs_store(self, within)
             return [await running.put(command, headers) for command in commands]
-        return await running.delivery.accept(commands, None, headers)
+        return await running.delivery.accept(commands, None, headers, within)
 
     # Not keyword-only: such a default costs a tenth of the whole.
-    async def publish(self, event: Event, /, headers: Headers | None = None, id: str | None = None) -> Receipt:
+    async def publish(
+        self, event: Event, /, headers: Headers | None = None, id: str | None = None, within: object | None = None
+    ) -> Receipt:
         """Tells every handler of the event's type. With a store the receipt means: committed, and an event whose `id` came
         before changes nothing. Without one the handlers have run, and their failures are raised together as an
-        `ExceptionGroup`."""
+        `ExceptionGroup`. `within` as for `enqueue`."""
         running = self._alive()
         if running.delivery is None:
+            _needs_store(self, within)
             if headers is None and id is None:
                 await (running.after.get(type(event)) or taker_of(running.after, event))(event)
             else:
                 await running.tell(event, id, headers or Headers())
             return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
-        return (await running.delivery.accept([event], None if id is None else id_of(id), headers))[0]
+        return (await running.delivery.accept([event], None if id is None else id_of(id), headers, within))[0]
 
     async def schedule(
         self,
@@ -249,7 +265,7 @@ class Catga(Router):
         """Committed rows of the app's store, read outside any handler."""
         delivery = self._alive().delivery
         if delivery is None:
-            raise NoStore(f"app {self.name!r} has no store", fix="give it store='sqlite:///app.db', or set CATGA_STORE")
+            raise _no_store(self)
         return await delivery.fetch(sql, args)
 
     def statistics(self) -> dict[str, Any]:
@@ -308,6 +324,15 @@ class Catga(Router):
                 AppClosed(f"app {self.name!r} is not running", fix="use it inside `async with app:`, or start it first")
             )
         return _raise(_no_handler(self, message))
+
+
+def _no_store(app: Catga) -> NoStore:
+    return NoStore(f"app {app.name!r} has no store", fix="give it store='sqlite:///app.db', or set CATGA_STORE")
+
+
+def _needs_store(app: Catga, within: object | None) -> None:
+    if within is not None:
+        raise _no_store(app)
 
 
 async def _raise(error: Exception) -> Any:

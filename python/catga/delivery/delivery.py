@@ -18,10 +18,10 @@ from catga.delivery.relay import Relay
 from catga.delivery.run import SCHEDULED, Outbox, Runner, scheduled
 from catga.delivery.work import Target
 from catga.envelope import DAY_MS, NAMED, Codec, Headers
-from catga.errors import CommitRefused
+from catga.errors import CommitRefused, InvalidArgument
 from catga.messages import Message
 from catga.ports.blobs import Blobs
-from catga.ports.store import Commit, Store, Unit
+from catga.ports.store import Commit, Joining, Store, Unit
 from catga.ports.transport import Transport
 from catga.transaction import Row
 
@@ -120,9 +120,14 @@ class Delivery:
             await self._relay.stop()
 
     async def accept(
-        self, messages: Sequence[Message], id: bytes | None = None, headers: Headers | None = None
+        self,
+        messages: Sequence[Message],
+        id: bytes | None = None,
+        headers: Headers | None = None,
+        within: Any = None,
     ) -> list[Receipt]:
-        """Commits messages for their handlers; a receipt for each once that is done."""
+        """Commits messages for their handlers, or leaves that to the transaction that they are written `within`; a receipt for
+        each once that is done."""
         now = self._app.clock.wall_ms()
         ext, deadline = (None, 0) if headers is None else (headers.ext(), headers.deadline_ms(now))
         ids = [id] if id is not None else self._app.ids.many(len(messages), now)
@@ -133,8 +138,18 @@ class Delivery:
         ]
         if self._codec.unkept:
             await self.outbox.keep()
-        await self._commit(Unit(publish=rows))
-        return [Receipt(each.hex(), True) for each in ids]
+        if within is None:
+            await self._commit(Unit(publish=rows))
+        elif isinstance(self._store, Joining):
+            await self._store.publish_within(within, rows)
+        else:
+            raise InvalidArgument(
+                "within= is not for this store",
+                where=self._store.store_id,
+                why="only PostgreSQL's outbox joins transactions that are not Catga's",
+                fix="publish from a handler, which commits what it writes and what it publishes together",
+            )
+        return [Receipt(each.hex(), within is None) for each in ids]
 
     async def schedule(self, later: Later) -> None:
         """Commits a message that waits for its time."""

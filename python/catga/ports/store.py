@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -130,6 +130,15 @@ class Share(msgspec.Struct, frozen=True):
 
     leases: Sequence[Lease]
     surplus: int
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """A store whose outbox can join transactions that are not Catga's: a facet that not every store has."""
+
+    async def publish_within(self, transaction: Any, batch: Sequence[Outgoing]) -> None:
+        """Writes messages in an open transaction of the caller's: they leave if, and only if, it commits."""
+        ...
 
 
 class Store(Protocol):
