@@ -51,6 +51,7 @@ class Delivery:
         self._codec = codec
         self._store = store
         self._transport = transport
+        self._joining = store if isinstance(store, Joining) else None
         self._colocated = transport.capabilities.store_id == store.store_id
         self._concurrency = concurrency
         self._window_days = window_days
@@ -140,8 +141,8 @@ class Delivery:
             await self.outbox.keep()
         if within is None:
             await self._commit(Unit(publish=rows))
-        elif isinstance(self._store, Joining):
-            await self._store.publish_within(within, rows)
+        elif self._joining is not None:
+            await self._joining.publish_within(within, rows)
         else:
             raise InvalidArgument(
                 "within= is not for this store",

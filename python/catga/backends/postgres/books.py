@@ -112,6 +112,11 @@ class Books:
         scopes, parts, epochs = zip(*leases, strict=True) if leases else ((), (), ())
         return [list(scopes), list(parts), list(epochs), *self._done, *self._messages]
 
+    @property
+    def messages(self) -> Sequence[list[Any]]:
+        """Of the call that writes messages alone."""
+        return self._messages
+
     async def write(self, connection: Connection, schema: str) -> None:
         """In the connection's transaction."""
         if self._unparked:

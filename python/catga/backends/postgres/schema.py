@@ -65,6 +65,13 @@ begin
     return null;
 end $body$;
 
+create function {s}.publish(lanes int[], channels int[], frames bytea[]) returns void language plpgsql
+set catga.inside = 'yes' as $body$
+begin
+    insert into {s}.messages (lane, channel, frame)
+        select lane, channel, frame from unnest(lanes, channels, frames) as message(lane, channel, frame);
+end $body$;
+
 -- What a group of handlers writes beside its own statements, in one call. Raises CT001 where a lease was taken over, CT002
 -- where a mark is there already.
 create function {s}.book(
@@ -98,8 +105,7 @@ begin
         end if;
     end if;
     if cardinality(frames) > 0 then
-        insert into {s}.messages (lane, channel, frame)
-            select lane, channel, frame from unnest(lanes, channels, frames) as message(lane, channel, frame);
+        perform {s}.publish(lanes, channels, frames);
     end if;
     perform set_config('catga.inside', '', true);
 end $body$;

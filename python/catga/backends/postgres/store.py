@@ -23,7 +23,7 @@ from catga.backends.postgres.partitions import Partitions
 from catga.backends.postgres.reading import Place
 from catga.backends.postgres.rows import OURS, parsed
 from catga.backends.postgres.schema import migrate
-from catga.backends.postgres.sessions import call
+from catga.backends.postgres.sessions import publish
 from catga.backends.users import Users
 from catga.clock import Bell, Clock, sleep
 from catga.ports.messages import Lease, Outgoing
@@ -137,7 +137,7 @@ class PostgresStore:
     async def publish_within(self, transaction: Any, batch: Sequence[Outgoing]) -> None:
         """See the port. Who waits for messages finds these at the next look: nobody tells us of that commit."""
         books = self._groups.books([Unit(publish=batch)])
-        await call(transaction, f"{self.options.schema}.book", books.arguments)
+        await publish(transaction, self.options.schema, books.messages)
 
     # -- inbox --------------------------------------------------------------------------------------------------------
 
