@@ -104,6 +104,31 @@ async def test_a_position_is_kept_only_when_it_is_sure(own: Postgres) -> None:
     await here.close()
 
 
+async def test_what_was_seen_before_a_crash_is_no_position_after_it(own: Postgres) -> None:
+    here, other = store(own), store(own)
+    for each in (here, other):
+        await each.open()
+    transport = here.queue()
+    await transport.open()
+    await transport.publish([message(1)])
+    consumer = await transport.consume(CHANNEL, "me", here)
+    (first,) = await consumer.receive(10, 5)
+    seen = await burn(own)
+    assert await consumer.receive(10, 0.05) == []
+    crash(own)
+    assert await next_number(own) < seen, "the server knew the numbers: this test shows nothing"
+    await stubborn(lambda: consumer.settle([(first.token, Settle.DONE)]))
+    await stubborn(consumer.stop)
+    await stubborn(lambda: transport.publish([message(2)]))
+    successor = await stubborn(lambda: other.queue().consume(CHANNEL, "you", other))
+    found = await stubborn(lambda: successor.receive(10, 5))  # type: ignore[attr-defined]
+    assert numbers(found) == [1, 2]  # type: ignore[arg-type]
+    await successor.stop()  # type: ignore[attr-defined]
+    await transport.close()
+    for each in (here, other):
+        await each.close()
+
+
 async def test_the_outbox_is_read_after_a_crash(own: Postgres) -> None:
     here = store(own)
     await here.open()

@@ -8,6 +8,7 @@ from tests.unit.scene import Scene
 
 from catga import Catga, Command, Context, Event, Retry
 from catga.clock import sleep
+from catga.envelope import DAY_MS, Codec
 from catga.errors import AppClosed
 from catga.testing import run
 
@@ -382,6 +383,31 @@ def test_a_duplicate_is_settled_and_counted_and_its_handler_does_not_run() -> No
         assert statistics["channels"]["scene"] == {"open": 0, "queued": 0}
 
     shift.tell(story)
+
+
+def test_a_copy_of_what_was_handled_on_the_day_after_it_was_due_is_known() -> None:
+    scene = Scene()
+    queue = scene.elsewhere()
+    shift = Shift(scene, transport=queue)
+    now = scene.clock.wall_ms()
+    row = Codec([Work], "scene", {}).encode(Work(1), bytes(15) + b"1", now)
+    assert now // DAY_MS < (now + 7_200_000) // DAY_MS
+
+    async def story() -> None:
+        scene.clock.step(7200)
+        for copies in (1, 2):
+            await scene.run(queue.publish([row]))
+            while shift.app.statistics()["done"] + shift.app.statistics()["redelivered"] < copies:
+                await scene.clock.advance(0.1)
+        assert shift.ended == [1]
+
+    async def main() -> None:
+        await queue.kept.open()
+        async with scene.running(shift.app):
+            await story()
+        await queue.kept.close()
+
+    run(main())
 
 
 def test_what_is_handled_is_marked_and_settled_in_one_commit() -> None:

@@ -347,6 +347,33 @@ class SqlStoreConformance(Conformance):
         for step in STEPS:
             assert (step in things) == bool(await marked(other, step))
 
+    async def test_work_that_was_cancelled_gives_back_what_it_had(self, stores: Stores) -> None:
+        store = await self.store(stores)
+        begun = asyncio.Event()
+
+        async def endless(connection: Connection) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def short(connection: Connection) -> None:
+            await connection.execute(self.text(INSERT), 1, "a")
+
+        # More often than any pool has connections.
+        for _ in range(12):
+            begun.clear()
+            task = asyncio.ensure_future(store.exclusive(endless, lambda _: Unit()))
+            async with asyncio.timeout(10):
+                await begun.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            asking = asyncio.ensure_future(store.fetch("select 1", ()))
+            await rounds(2)
+            asking.cancel()
+            await asyncio.wait([asking])
+        async with asyncio.timeout(10):
+            await store.exclusive(short, lambda _: Unit())
+            assert await self.things(store) == [1]
+
     async def test_cancelled_while_it_waits_for_others_exclusive_work_is_not_begun(self, stores: Stores) -> None:
         if not self.one_writer:
             pytest.skip("only where a store has one writer")
