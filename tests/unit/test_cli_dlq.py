@@ -136,6 +136,24 @@ def test_purge_asks(shell: Shell, dead: list[dict[str, Any]]) -> None:
     assert shell.json("dlq", "list", "work:app") == []
 
 
+def test_purge_says_what_it_would_throw_away(shell: Shell, dead: list[dict[str, Any]]) -> None:
+    asked = shell.run("dlq", "purge", dead[0]["id"], "work:app", stdin="n\n")
+    assert f"Throw away {dead[0]['id']}?" in asked.output
+    asked = shell.run("dlq", "purge", "--all", "--handler", "worker", "work:app", stdin="n\n")
+    assert "Throw away all dead letters of worker?" in asked.output
+
+
+def test_groups(shell: Shell, dead: list[dict[str, Any]]) -> None:
+    (group,) = shell.json("dlq", "groups", "work:app")
+    assert (group["count"], group["handlers"], group["example"]) == (2, ["worker"], dead[0]["id"])
+    table = shell.ok("dlq", "groups", "work:app")
+    assert group["fingerprint"] in table
+    assert group["place"] in table
+    assert shell.ok("dlq", "replay", "--group", "0" * 12, "work:app") == "replayed: 0\n"
+    assert shell.ok("dlq", "replay", "--group", group["fingerprint"], "--rate", "1000", "work:app") == "replayed: 2\n"
+    assert shell.ok("dlq", "groups", "work:app").strip() == "no dead letters"
+
+
 def test_what_is_asked_wrongly(shell: Shell) -> None:
     assert "name an app or a store" in shell.refused("dlq", "list")
     assert "name an app or a store" in shell.refused("dlq", "list", "work:app", "--store", STORE)

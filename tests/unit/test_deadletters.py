@@ -5,12 +5,17 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from catga import Catga, Command, Retry
 from catga.clock import SystemClock
-from catga.deadletters import PAGE, DeadLetters
+from catga.deadletters import DeadLetters
+from catga.deadletters.letters import PAGE
+from catga.errors import InvalidArgument
 from catga.ports.store import Parked, ParkedState, Unit
+from catga.testing import VirtualClock
+from catga.testing import run as virtual_run
 
 
 class Work(Command, key="name"):
@@ -154,7 +159,7 @@ def test_all_means_all(tmp_path: Path, count: int) -> None:
     run(story())
 
 
-def test_what_dies_again_meanwhile_is_not_replayed_for_ever(tmp_path: Path) -> None:
+def test_what_dies_again_meanwhile_is_not_replayed_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with DeadLetters.open(url(tmp_path)) as letters:
             await letters._store.commit([Unit(park=[row(number) for number in range(PAGE * 2)])])
@@ -162,7 +167,8 @@ def test_what_dies_again_meanwhile_is_not_replayed_for_ever(tmp_path: Path) -> N
             def dies_again(dead: Parked) -> Unit:
                 return Unit(unpark=[(dead.handler, dead.id)], park=[row(int.from_bytes(dead.id))])
 
-            assert await letters._end_all(None, dies_again) == PAGE * 2
+            monkeypatch.setattr(letters, "_again", dies_again)
+            assert await letters.replay_all() == PAGE * 2
 
     run(story())
 
@@ -201,5 +207,81 @@ def test_a_store_that_is_open_stays_open(tmp_path: Path) -> None:
                 assert await letters.newest() == []
             await app.enqueue(Work("a"))
             await until(lambda: app.statistics()["done"] == 1)
+
+    run(story())
+
+
+def check(number: int) -> None:
+    raise ValueError(f"{number} is too much")
+
+
+def test_groups_are_of_one_error_from_one_function(tmp_path: Path) -> None:
+    app = Catga("work", store=url(tmp_path), retry=Retry(delayed=0))
+
+    @app.handler(Work, id="worker")
+    async def work(cmd: Work) -> None:
+        if cmd.name.startswith("check"):
+            # Other lines, and other texts, of one function.
+            if len(cmd.name) % 2:
+                check(1)
+            check(2)
+        if cmd.name.startswith("key"):
+            raise KeyError(cmd.name)
+        int(cmd.name)
+
+    async def story() -> None:
+        async with app:
+            await app.enqueue_many([Work(name) for name in ("check", "check1", "check12", "key1", "key2", "one")])
+            await until(lambda: app.statistics()["dead"] == 6)
+        async with DeadLetters.open(url(tmp_path)) as letters:
+            await letters._store.commit([Unit(park=[msgspec.structs.replace(row(1), reason="CTG-3001 no frame")])])
+            groups = await letters.groups()
+            assert [(group.count, group.type, group.place.rpartition(".")[2]) for group in groups][:2] == [
+                (3, "ValueError", "test_deadletters:check"),
+                (2, "KeyError", "work"),
+            ]
+            assert sorted(group.type for group in groups[2:]) == ["CTG-3001", "ValueError"]
+            first = groups[0]
+            assert (first.handlers, first.messages) == (("worker",), ("Work",))
+            assert 0 < first.first_ms <= first.last_ms
+            assert len({group.fingerprint for group in groups}) == 4
+            assert await letters.replay_all(group=first.fingerprint) == 3
+            assert await letters.purge_all(group=groups[1].fingerprint) == 2
+            assert len(await letters.newest()) == 2
+
+    run(story())
+
+
+def test_a_replay_keeps_its_rate_and_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+
+    async def story() -> None:
+        clock = VirtualClock()
+        async with DeadLetters.open(url(tmp_path), clock=clock) as letters:
+            await letters._store.commit([Unit(park=[row(number) for number in range(100)])])
+            progress = lambda count: told.append((count, clock.monotonic()))  # noqa: E731
+            assert await clock.run(letters.replay_all(rate=20.0, progress=progress)) == 100
+            with pytest.raises(InvalidArgument, match="a rate of 0"):
+                await letters.replay_all(rate=0)
+
+    virtual_run(story())
+    assert [count for count, _ in told] == list(range(5, 101, 5))
+    assert told[-1][1] == pytest.approx(19 * 5 / 20.0)
+
+
+def test_a_replay_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with DeadLetters.open(url(tmp_path)) as letters:
+            await letters._store.commit([Unit(park=[row(number) for number in range(PAGE * 3)])])
+            first: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            task = asyncio.ensure_future(
+                letters.replay_all(rate=1000.0, progress=lambda count: first.done() or first.set_result(count))
+            )
+            done = await first
+            task.cancel()
+            await asyncio.wait([task])
+            left = len(await letters.newest(PAGE * 3))
+            assert left <= PAGE * 3 - done
+            assert await letters.replay_all() == left
 
     run(story())

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from catga.cli.arguments import AsJson, StoreUrl
-from catga.cli.letters import Letter, letter, payload_of
-from catga.cli.output import note, print_fields, print_json, print_table
+from catga.cli.letters import Letter, letter, moment, payload_of
+from catga.cli.output import counting, note, print_fields, print_json, print_table
 from catga.cli.stores import app_of, letters_of
 from catga.cli.target import UsageError
 from catga.deadletters import DeadLetters
@@ -19,9 +19,12 @@ T = TypeVar("T")
 App = Annotated[str | None, typer.Argument(metavar="[APP]", help="The app; or give --store.", show_default=False)]
 Id = Annotated[str, typer.Argument(metavar="ID", help="A message's id, or the beginning of it.")]
 Words = Annotated[
-    list[str] | None, typer.Argument(metavar="ID|--all [APP]", help="Which, and of which app.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="ID|--all|--group [APP]", help="Which, and of which app.", show_default=False),
 ]
 Handler = Annotated[str | None, typer.Option("--handler", help="Those of one handler only.")]
+Group = Annotated[str | None, typer.Option("--group", help="Those of one group only: see `groups`.")]
+Rate = Annotated[float | None, typer.Option("--rate", help="At most so many a second.", show_default="no limit")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Most = Annotated[int, typer.Option("--most", "-n", min=1, help="How many to show.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -48,6 +51,29 @@ def newest(
 
 
 @commands.command()
+def groups(app: App = None, store: StoreUrl = None, handler: Handler = None, as_json: AsJson = False) -> None:
+    """Show what dead letters died of: those with the same error from the same function are one group."""
+    found = _with(app, store, lambda letters: letters.groups(handler))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("group", "#count", "error", "in", "messages", "first", "last", "example")
+    print_table(
+        "",
+        columns,
+        (
+            (
+                *(group.fingerprint, group.count, group.type, group.place or None, group.messages),
+                *(moment(group.first_ms) if group.first_ms else None, moment(group.last_ms) if group.last_ms else None),
+                group.example,
+            )
+            for group in found
+        ),
+        empty="no dead letters",
+    )
+
+
+@commands.command()
 def show(
     letter_id: Id, app: App = None, store: StoreUrl = None, handler: Handler = None, as_json: AsJson = False
 ) -> None:
@@ -64,15 +90,22 @@ def show(
 
 @commands.command()
 def replay(
-    words: Words = None, every: All = False, store: StoreUrl = None, handler: Handler = None, as_json: AsJson = False
+    words: Words = None,
+    every: All = False,
+    store: StoreUrl = None,
+    handler: Handler = None,
+    group: Group = None,
+    rate: Rate = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put dead letters back to work, with all their tries before them; a running instance takes them up."""
-    letter_id, app = _which(words, every)
+    letter_id, app = _which(words, every or group is not None)
 
     async def work(letters: DeadLetters) -> int:
-        if letter_id is None:
-            return await letters.replay_all(handler)
-        return await letters.replay(await _one(letters, letter_id, handler))
+        if letter_id is not None:
+            return await letters.replay(await _one(letters, letter_id, handler), rate=rate)
+        with counting("replayed") as advance:
+            return await letters.replay_all(handler, group=group, rate=rate, progress=advance)
 
     _count("replayed", _with(app, store, work), as_json)
 
@@ -83,19 +116,21 @@ def purge(
     every: All = False,
     store: StoreUrl = None,
     handler: Handler = None,
+    group: Group = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Throw dead letters away; there is no way back."""
-    letter_id, app = _which(words, every)
+    letter_id, app = _which(words, every or group is not None)
     app_of(app, store)
-    whose = f" of {handler}" if handler else ""
-    if not yes and not typer.confirm(f"Throw away {'all dead letters' if letter_id is None else id}{whose}?", err=True):
+    whose = "".join(f" of {name}" for name in (f"group {group}" if group else None, handler) if name)
+    what = "all dead letters" if letter_id is None else letter_id
+    if not yes and not typer.confirm(f"Throw away {what}{whose}?", err=True):
         raise typer.Exit(1)
 
     async def work(letters: DeadLetters) -> int:
         if letter_id is None:
-            return await letters.purge_all(handler)
+            return await letters.purge_all(handler, group=group)
         return await letters.purge(await _one(letters, letter_id, handler))
 
     _count("purged", _with(app, store, work), as_json)
@@ -129,7 +164,7 @@ def _which(words: Sequence[str] | None, every: bool) -> tuple[str | None, str | 
     rest = list(words or ())
     letter_id = None if every else (rest.pop(0) if rest else "")
     if letter_id == "" or len(rest) > 1:
-        raise UsageError("name one dead letter or all", fix="write ID [APP], or --all [APP]")
+        raise UsageError("name one dead letter or all", fix="write ID [APP], --all [APP] or --group FINGERPRINT [APP]")
     return letter_id, rest[0] if rest else None
 
 

@@ -50,10 +50,10 @@ def letter(row: Parked) -> Letter:
     name, created, key = "(no frame)", "", row.key
     try:
         unpacked = _core.unpack(row.frame)
-        name, created, key = unpacked[9], _time(unpacked[6]), unpacked[10]
+        name, created, key = unpacked[9], moment(unpacked[6]), unpacked[10]
     except _core.FrameError:
         pass  # bytes that are no frame are a reason to be here
-    history = tuple(Try(f.attempt, _time(f.at_ms), f.type, f.what, f.trace) for f in history_of(row))
+    history = tuple(Try(f.attempt, moment(f.at_ms), f.type, f.what, f.trace) for f in history_of(row))
     failed = history[-1].at if history else ""
     return Letter(
         row.id.hex(),
@@ -92,5 +92,6 @@ def _text(key: bytes | None) -> str | None:
         return f"0x{key.hex()}"
 
 
-def _time(ms: int) -> str:
+def moment(ms: int) -> str:
+    """In UTC, to the millisecond."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

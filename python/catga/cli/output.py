@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import msgspec
@@ -52,6 +53,14 @@ def print_fields(rows: Iterable[tuple[str, Any]]) -> None:
     console = _console()
     console.print(table)
     console.print()
+
+
+@contextmanager
+def counting(what: str) -> Generator[Callable[[int], object]]:
+    """A count that grows on stderr while something runs; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    with console.status(f"{what}: 0") as status:
+        yield lambda count: status.update(f"{what}: {count:,}")
 
 
 def styled(text: str, style: str) -> Text:

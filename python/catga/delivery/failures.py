@@ -1,6 +1,8 @@
 """What a failure writes: a parked row for the next try, or a dead letter with its reason and history."""
 
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -30,6 +32,8 @@ class Failure(msgspec.Struct, frozen=True):
     type: str
     what: str
     trace: str = ""
+    place: str = ""
+    """The function of the handler's package that the error came out of, as `module:function`."""
 
 
 def history_of(row: Parked) -> list[Failure]:
@@ -52,7 +56,12 @@ class Failures:
         retry = work.target.retry
         again = isinstance(error, retry.on) and not isinstance(error, _FINAL) and failures <= retry.delayed
         past = history_of(work.parked) if work.parked is not None else []
-        history = [*past, Failure(now, failures, _type(error), str(error), _trace(error))]
+        history = [
+            *past,
+            Failure(
+                now, failures, _type(error), str(error), _trace(error), _place(error, work.target.handler.function)
+            ),
+        ]
         if len(history) > HISTORY:
             history = [history[0], *history[1 - HISTORY :]]
         if again:
@@ -116,6 +125,19 @@ def _code(error: BaseException) -> str:
 
 def _type(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def _place(error: BaseException, handler: Callable[..., Any]) -> str:
+    """The function nearest to where it was raised that is of the handler's own package: others' code and ours raise for many
+    reasons."""
+    own = handler.__module__.partition(".")[0]
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] == own:
+            place = f"{module}:{frame.f_code.co_qualname}"
+    return place
 
 
 def _trace(error: BaseException) -> str:
