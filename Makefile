@@ -20,7 +20,7 @@ BENCH_VENV := .venv-bench
 TOOLS := target/tools
 CARGO_MUTANTS := 27.1.0
 
-.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-cluster demo-crash format lock clean bench bench-durable bench-page test-crash test-crash-short test-planted test-mutants
+.PHONY: help setup test test-rust test-loom test-python test-debug test-miri check check-rust check-python check-types check-workflows docs wheels demo demo-short demo-cluster demo-crash format lock clean bench bench-durable bench-page test-long test-long-short test-crash test-crash-short test-planted test-mutants
 
 help: ## show every target and what it does
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ setup: $(STAMP) ## make .venv, install what is locked, build the Rust extension
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-test: test-rust test-loom test-python demo-short test-crash-short test-debug test-miri ## run every fast test: Rust, loom, Python, the demo, the debug build, miri where it is
+test: test-rust test-loom test-python demo-short test-crash-short test-long-short test-debug test-miri ## run every fast test: Rust, loom, Python, the demo, the debug build, miri where it is
 
 test-rust: ## run the Rust core's tests
 	cargo test --workspace --locked --quiet
@@ -67,6 +67,12 @@ test-miri: ## run the core's tests under miri, where a nightly toolchain has it
 	else \
 		echo; echo "!! MIRI WAS NOT RUN: \`cargo +nightly miri\` is not installed here"; echo "!! install it: rustup component add --toolchain nightly miri rust-src"; echo; \
 	fi
+
+test-long-short: setup ## the same before a hundred thousand
+	CATGA_STALLED=100000 $(PYTEST) -q -m long --ignore=tests/crash tests
+
+test-long: setup ## run the tests that take minutes: a stalled consumer before a million messages
+	$(PYTEST) -q -m long --ignore=tests/crash tests
 
 # The tools of the sample stay out of the environment: nobody else needs them.
 $(TOOLS)/python: requirements/mutants.lock $(STAMP)

@@ -36,6 +36,8 @@ class Fleet:
         self.killed = 0
         self.idle: list[str] = []
         """Of those killed, who had no work in hand."""
+        self.away = 0.0
+        """Seconds in which a server was away, at the longest."""
         self._members = [self._spawn(index) for index in range(len(self._roles))]
 
     def allow(self, messages: int) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from catga.testing.servers import Server
 from tests.crash.fleet import ROLES, Fleet
 from tests.crash.member import make_app
-from tests.crash.scenes import AWAY, Scene, scene
+from tests.crash.scenes import AWAY, LEASE, Scene, scene
 
 ROUNDS = int(os.environ.get("CATGA_ROUNDS", "3"))
 SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -35,15 +36,21 @@ def run(there: Scene, fleet: Fleet, chance: random.Random, rounds: int = ROUNDS)
             feeder.wait_for(number * MESSAGES + chance.randrange(MESSAGES))
             fleet.kill(chance.randint(1, 3))
             if number % 5 == min(2, rounds - 1):
-                server = chance.choice(there.servers)
-                server.kill()
-                time.sleep(chance.uniform(0.2, 1.0))
-                server.start()
+                fleet.away = max(fleet.away, restart(chance.choice(there.servers), chance))
             fleet.replace_ended()
         feeder.wait_for(rounds * MESSAGES)
     finally:
         feeder.end()
     finish(there, fleet)
+
+
+def restart(server: Server, chance: random.Random) -> float:
+    """Kills a server; the seconds until it was there again."""
+    began = time.monotonic()
+    server.kill()
+    time.sleep(chance.uniform(0.2, 1.0))
+    server.start()
+    return time.monotonic() - began
 
 
 class Feeder(threading.Thread):
@@ -136,9 +143,10 @@ def test_nothing_is_lost_or_repeated_or_reordered(
         with capsys.disabled():
             print(
                 f"\n{kind} seed={SEED}: {len(fleet.acknowledged()):,} acknowledged, {there.count('effects'):,} took effect, {fleet.killed} killed, idle of them {fleet.idle},"
-                f" longest time without an effect {there.longest_gap():.1f} s, {counted}"
+                f" longest time without an effect {there.longest_gap():.1f} s, a server away {fleet.away:.1f} s, {counted}"
             )
         assert not any(counted.values()), (counted, SEED)
+        assert there.longest_gap() <= LEASE + 2 + fleet.away, SEED
         assert len(fleet.idle) <= 0.2 * fleet.killed, fleet.idle
         assert not any(fleet.stop())
 
