@@ -78,27 +78,26 @@ class Books:
                 ids.append(mark.id)
             else:
                 self._marks.append(mark)
-        for message in unit.publish:
-            self._publish(message)
+        if unit.publish:
+            self.publish(unit.publish)
         if unit.park:
             self._parked += unit.park
         if unit.unpark:
             self._unparked += unit.unpark
 
-    def _publish(self, message: Outgoing) -> None:
+    def publish(self, batch: Sequence[Outgoing]) -> None:
+        """Messages, after those before them."""
         lanes, channels, frames = self._messages
-        channel = self._numbers[message.channel]
-        if not self._colocated:
-            lanes.append(outbox_lane(message.part))
+        for message in batch:
+            channel = self._numbers[message.channel]
             channels.append(channel)
-            frames.append(packed(message))
-            return
-        if rank_of(message) == NORMAL:
-            lanes.append(lane_of(channel, message.part))
-        else:
-            lanes.append(lane_of(channel, message.part + URGENT))
-        channels.append(channel)
-        frames.append(message.frame)
+            if not self._colocated:
+                lanes.append(outbox_lane(message.part))
+                frames.append(packed(message))
+                continue
+            urgent = rank_of(message) != NORMAL
+            lanes.append(lane_of(channel, message.part + URGENT if urgent else message.part))
+            frames.append(message.frame)
 
     @property
     def plain(self) -> bool:

@@ -14,6 +14,10 @@ from catga.ports.messages import Lease, Outgoing
 
 SAVE = 1.0
 """Seconds between two savings: what was sent since is sent again after a crash, under the same ids."""
+GREED = 4
+"""Lists that one question brings: asking costs as much as some hundred rows."""
+BYTES = 8 * 1024 * 1024
+"""Of one answer, as far as can be told from the last one."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +56,8 @@ class Outbox:
         self._reader = LaneReader(self._schema)
         self._parts: dict[int, Part] = {}
         self._saved = clock.monotonic()
+        self._size = 1024.0
+        """Bytes of a row, in the last answer."""
         self._era = 0
         """Of the connection on which the parts are read."""
 
@@ -71,8 +77,13 @@ class Outbox:
         return rows
 
     async def _look(self, parts: Sequence[Part], most: int) -> bool:
-        short = [part for part in parts if len(part.rows) < most]
-        wants = [Want(outbox_lane(part.lease.part), part.lane, most - len(part.rows)) for part in short]
+        room = max(1, min(GREED * most, int(BYTES / self._size / max(1, len(parts)))))
+        enough = max(1, room // GREED)
+        # Where one has too few, all are filled up: the question is what costs.
+        short = (
+            [part for part in parts if len(part.rows) < room] if any(len(part.rows) < enough for part in parts) else []
+        )
+        wants = [Want(outbox_lane(part.lease.part), part.lane, room - len(part.rows)) for part in short]
         while wants:
             async with self._looking() as connection:
                 if connection is None:
@@ -80,11 +91,15 @@ class Outbox:
                 answer = await self._reader.ask(connection, wants)
             by_lane = {outbox_lane(part.lease.part): part for part in short}
             again = any(want.lane.within for want in wants)
-            found, _ = answer.take(wants, len(wants) * most)
+            found, _ = answer.take(wants, len(wants) * room)
+            size = 0
             for row in found:
                 part = by_lane[row.lane]
                 message = unpacked(row.frame, self._text(row.channel), part.lease.part)
                 part.rows.append(Row(message, row.number, row.step))
+                size += len(row.frame)
+            if found:
+                self._size = size / len(found)
             if found or not again:
                 break
         return True
@@ -96,6 +111,9 @@ class Outbox:
             if era != self._era:
                 self._era = era
                 self._parts.clear()
+                # What is read first belongs to numbers up to here: a place that knew of none would, whenever it is begun from,
+                # have all old rows looked at.
+                await self._reader.glance(connection)
                 yield None
             else:
                 yield connection

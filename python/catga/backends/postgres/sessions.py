@@ -1,5 +1,6 @@
 """Transactions of our users' own: one statement of ours in them, whichever driver they use."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -11,12 +12,19 @@ Messages: TypeAlias = Sequence[list[Any]]
 
 async def publish(transaction: Any, schema: str, messages: Messages) -> None:
     """Writes messages in a transaction that is open; what the driver raises is its user's, whose transaction it is."""
-    for kind in type(transaction).__mro__:
+    given: type[Any] = transaction.__class__
+    run = _known.get(given) or _runner(given)
+    await run(transaction, schema, messages)
+
+
+def _runner(given: type[Any]) -> "Runner":
+    for kind in given.__mro__:
         run = _RUNNERS.get(kind.__module__.partition(".")[0])
         if run is not None:
-            return await run(transaction, schema, messages)
+            _known[given] = run
+            return run
     raise InvalidArgument(
-        f"within= cannot be a {type(transaction).__name__}",
+        f"within= cannot be a {given.__name__}",
         why="its driver is not known",
         fix="give an asyncpg.Connection, a psycopg.AsyncConnection, or SQLAlchemy's AsyncSession or AsyncConnection",
     )
@@ -25,37 +33,46 @@ async def publish(transaction: Any, schema: str, messages: Messages) -> None:
 async def _asyncpg(connection: Any, schema: str, messages: Messages) -> None:
     if not connection.is_in_transaction():
         raise _none_open("async with connection.transaction(): …")
-    await connection.fetchval(_numbered(schema), *messages)
+    sql, arguments = _numbered(schema, messages)
+    await connection.execute(sql, *arguments)
 
 
 async def _psycopg(connection: Any, schema: str, messages: Messages) -> None:
     _only_async(connection, "psycopg.AsyncConnection")
     if connection.autocommit and not connection.info.transaction_status:
         raise _none_open("async with connection.transaction(): …")
-    await connection.execute(_unnumbered(schema), messages)
+    sql, arguments = _unnumbered(schema, messages)
+    await connection.execute(sql, arguments)
 
 
 async def _sqlalchemy(session: Any, schema: str, messages: Messages) -> None:
     _only_async(session, "AsyncSession or AsyncConnection")
     connection = await session.connection() if hasattr(session, "connection") else session
     asks = _numbered if connection.dialect.paramstyle == "numeric_dollar" else _unnumbered
-    await connection.exec_driver_sql(asks(schema), tuple(messages))
+    sql, arguments = asks(schema, messages)
+    await connection.exec_driver_sql(sql, tuple(arguments))
 
 
-_RUNNERS: Final[dict[str, Callable[[Any, str, Messages], Awaitable[None]]]] = {
+Runner: TypeAlias = Callable[[Any, str, Messages], Awaitable[None]]
+
+_RUNNERS: Final[dict[str, Runner]] = {
     "asyncpg": _asyncpg,
     "psycopg": _psycopg,
     "sqlalchemy": _sqlalchemy,
 }
 
-
-def _numbered(schema: str) -> str:
-    return f"select {schema}.publish($1, $2, $3)"
+_known: Final[dict[type[Any], Runner]] = {}
 
 
-def _unnumbered(schema: str) -> str:
-    # Said, because not every driver can tell what it is given.
-    return f"select {schema}.publish(%s::int[], %s::int[], %s::bytea[])"
+def _numbered(schema: str, messages: Messages) -> tuple[str, Sequence[Any]]:
+    if len(messages[0]) == 1:
+        return f"select {schema}.publish($1::int, $2::int, $3::bytea)", [one for (one,) in messages]
+    return f"select {schema}.publish($1::int[], $2::int[], $3::bytea[])", messages
+
+
+def _unnumbered(schema: str, messages: Messages) -> tuple[str, Sequence[Any]]:
+    sql, arguments = _numbered(schema, messages)
+    return re.sub(r"\$\d", "%s", sql), arguments
 
 
 def _only_async(given: Any, wanted: str) -> None:

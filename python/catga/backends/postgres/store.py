@@ -136,7 +136,8 @@ class PostgresStore:
 
     async def publish_within(self, transaction: Any, batch: Sequence[Outgoing]) -> None:
         """See the port. Who waits for messages finds these at the next look: nobody tells us of that commit."""
-        books = self._groups.books([Unit(publish=batch)])
+        books = self._groups.books(())
+        books.publish(batch)
         await publish(transaction, self.options.schema, books.messages)
 
     # -- inbox --------------------------------------------------------------------------------------------------------
