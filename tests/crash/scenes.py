@@ -23,8 +23,8 @@ TABLES = """
 create table effects (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
 create table echoes (seq bigserial primary key, key text, number int, worker text, at timestamptz default clock_timestamp());
 """
-AWAY = (OSError, asyncpg.PostgresError, RedisError)
-"""A server was killed a moment ago."""
+AWAY = (OSError, EOFError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, RedisError)
+"""A server was killed a moment ago, or in the middle of a question."""
 
 Effect = tuple[str, int]
 

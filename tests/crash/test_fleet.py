@@ -76,6 +76,7 @@ class Feeder(threading.Thread):
     def wait_for(self, messages: int) -> None:
         """Until so many were asked for; those that could not start while a server was away start meanwhile."""
         while self._allowed < messages:
+            assert self.is_alive(), "nobody asks for more"
             self._fleet.replace_ended()
             time.sleep(0.01)
 
