@@ -101,13 +101,15 @@ class Running:
     async def stop(self, deadline: float) -> None:
         """Within the deadline what runs is finished; then it is cancelled or given back."""
         self._deadline = deadline
-        if self.delivery is not None:
-            await self.delivery.stop(deadline)
-        self.timers.clear()
-        await self._local.stop(deadline)
-        for batches in self._batches:
-            await batches.stop()
-        await self._opened.aclose()
+        try:
+            if self.delivery is not None:
+                await self.delivery.stop(deadline)
+            self.timers.clear()
+            await self._local.stop(deadline)
+            for batches in self._batches:
+                await batches.stop()
+        finally:
+            await self._opened.aclose()
 
     async def send_as(self, message: Message, text: str | None, headers: Headers | None) -> Any:
         """`send` with an id of the caller's, or with headers: a handler that writes gives its stored reply the second

@@ -9,8 +9,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
+import pytest
 from tests.integration.servers import server
 
+from catga import Catga, Command
 from catga.backends.postgres import PostgresOptions, PostgresStore
 from catga.clock import SystemClock
 from catga.delivery.relay import Relay
@@ -47,6 +49,10 @@ async def database() -> AsyncIterator[tuple[str, Away]]:
     yield server("postgres").rpartition("/")[0] + f"/{name}", away
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
+
+
+class Work(Command):
+    number: int
 
 
 class Sink:
@@ -153,3 +159,42 @@ async def relaying(url: str, away: Away) -> None:
     await published(2)
     await relay.stop()
     await store.close()
+
+
+@pytest.mark.parametrize("beside", [False, True])
+async def test_an_app_stops_while_it_is_away(beside: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async with database() as (url, away):
+        app = Catga("away", store=url, transport=server("nats") if beside else url)
+        done: list[int] = []
+
+        @app.handler(Work, id="work")
+        async def work(cmd: Work) -> None:
+            done.append(cmd.number)
+
+        await app.start()
+        await app.enqueue(Work(1))
+        await app.settled()
+        async with away():
+            async with asyncio.timeout(15):
+                await app.stop()
+        assert done == [1]
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "channel away could not give back its parts" in said
+    assert ("the relay could not give back its parts" in said) == beside
+
+
+async def test_giving_back_waits_for_a_claim_under_way() -> None:
+    """The two take the same rows in another order."""
+    async with database() as (url, _):
+        store = PostgresStore(PostgresOptions.parse(url), SystemClock())
+        await store.open()
+        leases = (await store.claim(CHANNEL, "me", 2, 30)).leases
+        other = await asyncpg.connect(url)
+        await other.execute("select pg_advisory_lock(hashtextextended($1, 0))", CHANNEL)
+        releasing = asyncio.ensure_future(store.release(CHANNEL, "me", leases, leave=True))
+        done, _ = await asyncio.wait([releasing], timeout=0.3)
+        assert not done
+        await other.execute("select pg_advisory_unlock_all()")
+        await releasing
+        await other.close()
+        await store.close()

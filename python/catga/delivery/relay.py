@@ -47,7 +47,10 @@ class Relay:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._store.release(SCOPE, self._owner, self._leases, leave=True)
+        try:
+            await self._store.release(SCOPE, self._owner, self._leases, leave=True)
+        except StoreError as error:
+            log.warning("the relay could not give back its parts: the others have them when its leases end: %s", error)
 
     async def _work(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from catga.clock import Clock, sleep
+from catga.errors import StoreError, TransportError
 from catga.ports.messages import PARTS, WINDOW, Delivery, Lease
 from catga.ports.store import Store
 from catga.ports.transport import Settle, Settled
@@ -139,10 +140,17 @@ class LeasedConsumer:
                 self._keeper.cancel()
             await asyncio.wait([self._keeper])
         held = list(self._held.values())
-        await self._save(held)
+        try:
+            await self._save(held)
+            await self._leases.release(self._channel, self._owner, [each.lease for each in held], leave=True)
+        except (StoreError, TransportError) as error:
+            log.warning(
+                "channel %s could not give back its parts: the others have them when its leases end: %s",
+                self._channel,
+                error,
+            )
         self._held.clear()
         self._tokens.clear()
-        await self._leases.release(self._channel, self._owner, [each.lease for each in held], leave=True)
         await self._rows.close()
 
     # -- reading ------------------------------------------------------------------------------------------------------

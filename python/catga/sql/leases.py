@@ -21,8 +21,7 @@ class Leases:
     def claim(self, scope: str, owner: str, parts: int, ttl: float, before: float, now: int) -> Procedure[Share]:
         """Renews what this owner has, takes what is free or expired up to its share. `before` is the monotonic time before
         the call, `now` the machine's wall clock in ms."""
-        if self._dialect.lock is not None:
-            yield Ask(self._dialect.lock, (scope,))
+        yield from self._alone_at_it(scope)
         if self._dialect.now_ms is not None:
             ((now,),) = yield Ask(f"select {self._dialect.now_ms}")
         expires, until = now + int(ttl * 1000), before + ttl
@@ -51,6 +50,8 @@ class Leases:
 
     def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool) -> Procedure[None]:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
+        # A claim takes the same rows, members first: without their turns the two would wait for each other.
+        yield from self._alone_at_it(scope)
         for lease in leases:
             yield Ask(
                 f"update {self._leases} set owner = null, crashes = 0, alone = null, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
@@ -104,6 +105,10 @@ class Leases:
                 " on conflict (scope, part) do update set position = excluded.position",
                 (position, lease.scope, lease.part, lease.epoch, owner),
             )
+
+    def _alone_at_it(self, scope: str) -> Procedure[None]:
+        if self._dialect.lock is not None:
+            yield Ask(self._dialect.lock, (scope,))
 
     def _join(self, scope: str, owner: str, now: int, expires: int) -> Procedure[list[str]]:
         yield Ask(
