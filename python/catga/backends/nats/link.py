@@ -58,6 +58,7 @@ class Link:
         self._client: Client | None = None
         self._numbers = itertools.count()
         self._asked: dict[str, tuple[Answer, int]] = {}
+        self._sending: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Connects; raises where nobody answers."""
@@ -103,6 +104,22 @@ class Link:
     def jetstream(self) -> JetStreamContext:
         """The driver's."""
         return self.client.jetstream(timeout=self.options.timeout)  # pyright: ignore[reportUnknownMemberType]
+
+    async def publish(self, stream: str, subject: str, payload: bytes, id: str) -> None:
+        """Returns when the server has written it; raises `ConnectionError` where the connection is lost before it said so:
+        its word will not come on another one."""
+        sending = asyncio.ensure_future(
+            self.jetstream.publish(subject, payload, stream=stream, headers={"Nats-Msg-Id": id})
+        )
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        try:
+            await sending
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ConnectionError("the connection was lost") from None
 
     async def read(self, stream: str, readings: Sequence[Reading]) -> list[list[Entry]]:
         """Entries of a stream for each, in their order; all questions are asked at once."""
@@ -157,6 +174,8 @@ class Link:
     async def _lost(self) -> None:
         for answer, _ in list(self._asked.values()):
             answer.fail(ConnectionError("the connection was lost"))
+        for sending in list(self._sending):
+            sending.cancel()
         if self._client is not None:
             log.warning("the connection to %s was lost; it is made again", self.where)
 

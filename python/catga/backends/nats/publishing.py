@@ -44,9 +44,7 @@ async def _send(link: Link, stream: Stream, batch: Sequence[Outgoing], pack: Pac
     # Sent again as it is, it is known to the server for a while; the inbox knows each message for days.
     id = hashlib.blake2b(b"".join(batch[place].id for place in pack.items), digest_size=16).hexdigest()
     try:
-        await link.jetstream.publish(
-            stream.subject(pack.part, pack.urgent), pack.payload, stream=stream.name, headers={"Nats-Msg-Id": id}
-        )
+        await link.publish(stream.name, stream.subject(pack.part, pack.urgent), pack.payload, id)
     except nats.js.errors.APIError as error:
         return Sent.REJECTED if error.err_code == TOO_LARGE else Sent.UNKNOWN
     except Exception:
