@@ -113,7 +113,7 @@ class Database:
         try:
             yield connection
         finally:
-            await pool.release(connection)
+            await self._give_back(pool, connection)
 
     @asynccontextmanager
     async def look(self) -> AsyncGenerator[tuple[Connection, int]]:
@@ -153,6 +153,12 @@ class Database:
                 if relaxed:
                     await connection.execute(RELAXED)
                 return await arun(procedure, asking(connection))
+        except Exception as error:
+            raise self.error(error) from error
+
+    async def _give_back(self, pool: Any, connection: Connection) -> None:
+        try:
+            await pool.release(connection)
         except Exception as error:
             raise self.error(error) from error
 
