@@ -9,9 +9,11 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+from catga.testing.servers import family
 
 NOBODY = 65534
 """Whom servers run as where the tests run as root: PostgreSQL refuses root."""
@@ -89,21 +91,25 @@ class Server(ABC):
 
     def kill(self) -> None:
         """SIGKILL to it and its children: what it had not written out is gone."""
-        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        self._end(family.kill if os.name == "posix" else lambda pid: os.kill(pid, signal.SIGTERM))
 
     def stop(self) -> None:
         """Ends it, and what it kept if the folder is its own."""
-        self._signal(self.ending())
+        self._end(lambda pid: os.killpg(pid, self.ending()) if os.name == "posix" else os.kill(pid, self.ending()))
         if self._own:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def pause(self) -> None:
         """Stands still (SIGSTOP) until `resume`: half-open to its clients."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        # It itself first: it starts nobody while its children are looked for.
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in family.family(self.pid):
+            family.tell(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Goes on."""
-        os.killpg(self.pid, signal.SIGCONT)
+        for pid in reversed(family.family(self.pid)):
+            family.tell(pid, signal.SIGCONT)
 
     def ending(self) -> signal.Signals:
         """The signal that ends it in order."""
@@ -115,15 +121,12 @@ class Server(ABC):
             return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         return {}
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _end(self, end: Callable[[int], None]) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         if process.poll() is None:
-            if os.name == "posix":
-                os.killpg(process.pid, number)
-            else:
-                process.send_signal(number)
+            end(process.pid)
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
