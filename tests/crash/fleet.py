@@ -102,6 +102,16 @@ class Fleet:
         """A producer's."""
         return Ledger(self._folder / f"ledger-{index}")
 
+    def logs(self) -> list[str]:
+        """What consumers and relays have said, in the order of time."""
+        lines = [
+            f"{line} [{role} {index}]"
+            for index, role in enumerate(self._roles)
+            if role != "producer"
+            for line in (self._folder / f"log-{index}").read_text(errors="replace").splitlines()
+        ]
+        return sorted(line for line in lines if line[:2] == "20")
+
     def _producers(self) -> list[int]:
         return [index for index, role in enumerate(self._roles) if role == "producer"]
 

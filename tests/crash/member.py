@@ -4,6 +4,7 @@ killed."""
 import asyncio
 import functools
 import json
+import logging
 import mmap
 import os
 import random
@@ -178,6 +179,7 @@ async def consume(app: Catga, seat: Seat) -> None:
 
 
 async def main(role: str, ground: Ground, board: mmap.mmap, index: int, ledger: Path, seed: int) -> None:
+    logging.basicConfig(format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     parent = os.getppid()

@@ -47,6 +47,10 @@ class Scene(Protocol):
         """Seconds in which nothing took effect."""
         ...
 
+    def history(self, table: str, key: str) -> list[str]:
+        """What took effect for one key, in its order: a line each."""
+        ...
+
 
 class PostgresScene:
     """Effects are rows that handlers wrote."""
@@ -67,6 +71,10 @@ class PostgresScene:
     def longest_gap(self) -> float:
         gaps = "select at - lag(at) over (order by at) as gap from effects"
         return float(self._ask(f"select coalesce(max(extract(epoch from gap)), 0) from ({gaps}) as gaps")[0][0])
+
+    def history(self, table: str, key: str) -> list[str]:
+        rows = self._ask(f"select seq, number, worker, at from {table} where key = '{key}' order by seq")
+        return [f"{number}: row {seq} of worker {worker} at {at.isoformat()}" for seq, number, worker, at in rows]
 
     def _ask(self, sql: str) -> list[Any]:
         return self._with(lambda connection: connection.fetch(sql))
@@ -105,6 +113,9 @@ class ValkeyScene:
 
     def longest_gap(self) -> float:
         return max((after - before for before, after in pairwise(sorted(self._times))), default=0.0)
+
+    def history(self, table: str, key: str) -> list[str]:
+        return [str(number) for of, number in self.effects(table) if of == key]
 
     def _read(self) -> None:
         for key in sorted(self._client.scan_iter("{catga}:queue:*:steps")):

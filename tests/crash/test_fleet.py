@@ -17,7 +17,7 @@ import pytest
 from catga.testing.servers import Server
 from tests.crash.fleet import ROLES, Fleet
 from tests.crash.member import make_app
-from tests.crash.scenes import AWAY, LEASE, Scene, scene
+from tests.crash.scenes import AWAY, LEASE, Effect, Scene, scene
 
 ROUNDS = int(os.environ.get("CATGA_ROUNDS", "3"))
 SEED = int(os.environ.get("CATGA_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -114,21 +114,34 @@ def verdict(there: Scene, fleet: Fleet) -> dict[str, int]:
     return {
         "lost": len(acknowledged - set(effects)),
         "repeated": sum(count - 1 for count in Counter(effects).values()),
-        "inversions": inversions(effects),
+        "inversions": len(inverted(effects)),
         "echoes lost": len(set(effects) - set(echoes)),
         "echoes repeated": sum(count - 1 for count in Counter(echoes).values()),
-        "echoes inverted": inversions(echoes),
+        "echoes inverted": len(inverted(echoes)),
     }
 
 
-def inversions(effects: list[tuple[str, int]]) -> int:
+def inverted(effects: list[Effect]) -> list[Effect]:
     """Messages that took effect after a later one of their key."""
     last: dict[str, int] = {}
-    found = 0
+    found: list[Effect] = []
     for key, number in effects:
-        found += number < last.get(key, -1)
+        if number < last.get(key, -1):
+            found.append((key, number))
         last[key] = max(number, last.get(key, -1))
     return found
+
+
+def witness(there: Scene, fleet: Fleet) -> str:
+    """What a failed run is explained by: the keys that were out of order, and what the members said."""
+    lines: list[str] = []
+    for table in ("effects", "echoes"):
+        for key, number in inverted(there.effects(table)):
+            history = there.history(table, key)
+            at = next((n for n, line in enumerate(history) if line.partition(":")[0] == str(number)), 0)
+            said = "acknowledged" if (key, number) in fleet.acknowledged() else "never acknowledged"
+            lines += [f"{table}: {number} of {key}, {said}, came too late", *history[max(0, at - 12) : at + 8]]
+    return "\n".join([*lines, *fleet.logs()])
 
 
 @pytest.mark.timeout(3600)
@@ -146,6 +159,8 @@ def test_nothing_is_lost_or_repeated_or_reordered(
                 f"\n{kind} seed={SEED}: {len(fleet.acknowledged()):,} acknowledged, {there.count('effects'):,} took effect, {fleet.killed} killed, idle of them {fleet.idle},"
                 f" longest time without an effect {there.longest_gap():.1f} s, a server away {fleet.away:.1f} s, {counted}"
             )
+            if any(counted.values()):
+                print(witness(there, fleet))
         assert not any(counted.values()), (counted, SEED)
         assert there.longest_gap() <= LEASE + 2 + fleet.away, SEED
         assert len(fleet.idle) <= 0.2 * fleet.killed, fleet.idle

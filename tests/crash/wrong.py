@@ -26,7 +26,9 @@ def compete_for_messages() -> None:
     """Everybody works every part, one message in four, and no commit is fenced."""
     mine = int(sys.argv[4]) % FOUR
 
-    async def claim(self: PostgresStore, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(
+        self: PostgresStore, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False
+    ) -> Share:
         until = self.clock.monotonic() + ttl
         return Share([Lease(scope, part, 0, until) for part in range(parts)], 0)
 
