@@ -1,14 +1,18 @@
 """Messages of a key stay in order, whatever fails, retries, waits, crashes or is taken over."""
 
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 
 import pytest
-from tests.unit.scene import Scene
+from tests.unit.scene import Faulty, Scene
 
-from catga import Catga, Command, Context, Event, Retry
+from catga import Catga, Command, Context, Event, Retry, Transaction
 from catga.clock import sleep
 from catga.deadletters import DeadLetters
-from catga.ports.store import ParkedState
+from catga.errors import Conflict, OutcomeUnknown
+from catga.ports.store import COMMITTED, Commit, Outcome, ParkedState, Unit
+from catga.queues import Restarted
 from catga.testing import run
 
 ONCE = Retry(delayed=3, first=1.0, factor=1.0, jitter=0.0)
@@ -320,3 +324,163 @@ def test_a_burst_of_more_than_is_taken_in_at_once() -> None:
     run(main())
     for key in range(50):
         assert walk.numbers(f"k{key}") == list(range(key, 3000, 50))
+
+
+class Written(Faulty):
+    """Notes what commits have written, in their order."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.options, scene.clock)
+        self.numbers: list[int] = []
+        self.contested = 0
+        """So many commits find that somebody else has changed their rows."""
+        self.unknown: ParkedState | None = None
+        """The next commit that parks such a row takes a while, and nobody learns what became of it."""
+        self.late: Sequence[Unit] = ()
+        """Written when somebody asks for marks: by a server whose answer nobody waits for."""
+
+    async def known(self, wanted: Mapping[tuple[int, str], Sequence[bytes]]) -> set[tuple[str, bytes]]:
+        late, self.late = self.late, ()
+        if late:
+            await self.commit(late)
+        return await super().known(wanted)
+
+    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        if self.unknown in [row.state for unit in units for row in unit.park]:
+            self.unknown = None
+            await sleep(self.clock, 0.1)
+            self.late = [copy(unit) for unit in units]
+            raise OutcomeUnknown("no answer")
+        statements = [unit.statements for unit in units]
+        if self.contested and any(statements):
+            self.contested -= 1
+            return [Outcome(Commit.FAILED, Conflict("changed")) for _ in units]
+        for unit in units:
+            unit.statements = ()
+        outcomes = await super().commit(units)
+        for unit, written, outcome in zip(units, statements, outcomes, strict=True):
+            unit.statements = written
+            if outcome is COMMITTED:
+                self.numbers += [statement.args[0] for statement in written]
+        return outcomes
+
+
+def restart(app: Catga) -> None:
+    """The queue's server: its parts are claimed anew at the next look."""
+    running = app._running
+    assert running is not None
+    (channel,) = running.delivery._channels
+    rows: Any = channel._consumer._rows  # type: ignore[attr-defined]
+    read = rows.read
+
+    async def restarted(*_: Any) -> Any:
+        rows.read = read
+        raise Restarted
+
+    rows.read = restarted
+
+
+def test_what_is_in_hand_when_parts_are_claimed_anew_is_not_overtaken() -> None:
+    scene = Scene()
+    store = Written(scene)
+    app = scene.app(store=store, retry=ONCE)
+    failed: list[int] = []
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, tx: Transaction) -> None:
+        await sleep(scene.clock, 0.5)
+        if cmd.number == 0 and not failed:
+            failed.append(0)
+            raise LookupError
+        tx.execute("", cmd.number)
+
+    async def main() -> None:
+        async with scene.running(app):
+            await scene.run(app.enqueue_many([Step("a", number) for number in range(4)]))
+            # The first has failed and been retried, the second runs, and those behind it are in hand.
+            await scene.clock.advance(2.2)
+            assert store.numbers == [0]
+            restart(app)
+            await scene.run(app.enqueue(Step("a", 4)))
+            await scene.run(app.settled())
+
+    run(main())
+    assert store.numbers == [0, 1, 2, 3, 4]
+
+
+def test_who_waits_for_a_key_goes_on_when_the_one_before_it_was_given_back() -> None:
+    scene = Scene()
+    store = Written(scene)
+    app = scene.app(store=store)
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, tx: Transaction) -> None:
+        await sleep(scene.clock, 0.5)
+        tx.execute("", cmd.number)
+
+    async def main() -> None:
+        async with scene.running(app):
+            await scene.run(app.enqueue_many([Step("a", number) for number in range(3)]))
+            await scene.clock.advance(0.2)
+            restart(app)
+            await scene.run(app.settled(), 20.0)
+
+    run(main())
+    assert store.numbers == [0, 1, 2]
+
+
+def test_what_is_run_again_for_a_conflict_keeps_its_place() -> None:
+    scene = Scene()
+    store = Written(scene)
+    app = scene.app(store=store)
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, tx: Transaction) -> None:
+        await sleep(scene.clock, 0.1)
+        tx.execute("", cmd.number)
+
+    async def main() -> None:
+        async with scene.running(app):
+            store.contested = 1
+            await scene.run(app.enqueue_many([Step("a", number) for number in range(3)]))
+            await scene.run(app.settled(), 20.0)
+
+    run(main())
+    assert store.numbers == [0, 1, 2]
+    assert store.contested == 0
+
+
+@pytest.mark.parametrize("state", [ParkedState.RETRY, ParkedState.BLOCKED])
+@pytest.mark.parametrize("lands", [True, False])
+def test_a_commit_that_nobody_waits_for_any_more_may_still_be_made(state: ParkedState, lands: bool) -> None:
+    scene = Scene()
+    store = Written(scene)
+    app = scene.app(store=store, retry=ONCE)
+    failed: list[int] = []
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, tx: Transaction) -> None:
+        if cmd.number == 0 and len(failed) < 2:
+            failed.append(0)
+            raise LookupError
+        tx.execute("", cmd.number)
+
+    async def main() -> None:
+        # It commits for itself: the app is busy with its own.
+        sender = scene.app(messages=(Step,))
+        await scene.run(sender.start(work=False))
+        async with scene.running(app):
+            store.unknown = state
+            await scene.run(app.enqueue_many([Step("a", number) for number in range(2)]))
+            # Behind the one that is being committed, or was.
+            for number in range(2, 5):
+                await scene.clock.advance(0.05)
+                await scene.run(sender.enqueue(Step("a", number)))
+                if not lands:
+                    store.late = ()
+            await scene.run(app.settled())
+            assert app.statistics()["dead"] == 0
+        await scene.run(sender.stop())
+
+    run(main())
+    assert store.numbers == [0, 1, 2, 3, 4]

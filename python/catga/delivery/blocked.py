@@ -30,19 +30,11 @@ class Blocked:
         self._dead: dict[Place, bytes] = {}
         """Heads that are dead letters and block."""
         self._freed: OrderedDict[Place, None] = OrderedDict()
-        self._resets = 0
         self._learning = asyncio.Lock()
 
     def unknown(self, leases: Iterable[Lease]) -> list[int]:
         """Parts whose parked keys have not been read since they were claimed; nothing of them may run before."""
         return [lease.part for lease in leases if self._epochs.get(lease.part, -1) < lease.epoch]
-
-    def reset(self) -> None:
-        """What became of a commit is not known: what is parked is read again. Nothing may be in hand."""
-        for place in list(self._parts):
-            self._forget(place)
-        self._epochs.clear()
-        self._resets += 1
 
     async def learn(
         self, leases: Mapping[int, Lease], read: Callable[[list[int]], Awaitable[Sequence[Waiting]]]
@@ -52,10 +44,7 @@ class Blocked:
             async with self._learning:
                 # Somebody else may have learned it meanwhile, and what has ended since is no longer as it was read.
                 if fresh := self.unknown(leases.values()):
-                    resets = self._resets
-                    rows = await read(fresh)
-                    if resets == self._resets:
-                        self._load([leases[part] for part in fresh], rows)
+                    self._load([leases[part] for part in fresh], await read(fresh))
 
     def _load(self, leases: Iterable[Lease], rows: Iterable[Waiting]) -> None:
         epochs = {lease.part: lease.epoch for lease in leases}
@@ -80,18 +69,20 @@ class Blocked:
 
     def follow(self, work: Work) -> None:
         """A live message goes behind the others of its key; known before its commit, so that nothing slips by."""
+        if self._superseded(work):
+            return
         work.joined = work.envelope.id not in self.waiting.get(work.place, ())
         self._add(work.place, work.part, work.envelope.id)
 
     def unfollow(self, work: Work) -> None:
         """It did not go behind the others after all: it was handled before, or stands there since."""
-        if work.joined:
+        if work.joined and not self._superseded(work):
             self._drop(work.place, work.envelope.id)
 
     def change(self, work: Work, parks: Parked | None) -> None:
         """After a commit: `parks` is what this work has become, None where it took effect."""
         place, id = work.place, work.envelope.id
-        if place[1] is None:
+        if place[1] is None or self._superseded(work):
             return
         self._end_head(place, id)
         if parks is None or (parks.state is ParkedState.DEAD and not parks.blocks):
@@ -130,6 +121,10 @@ class Blocked:
         if (id := self._dead.get(place)) is not None:
             self._end_head(place, id)
             self._drop(place, id)
+
+    def _superseded(self, work: Work) -> bool:
+        """What it committed under an older lease was read when the part was claimed anew, and may have changed since."""
+        return work.lease is not None and work.lease.epoch < self._epochs.get(work.part, 0)
 
     def _end_head(self, place: Place, id: bytes) -> None:
         if self._dead.get(place) == id:

@@ -99,7 +99,6 @@ class Channel:
                 continue
             if hand.rewind:
                 hand.rewind = False
-                hand.blocked.reset()
                 self._consumer.rewind()
             try:
                 deliveries = await self._consumer.receive(min(room, AT_ONCE), 1.0)
@@ -131,7 +130,7 @@ class Channel:
         # Suspects first: they are the oldest of their parts, and nothing of their keys may pass them.
         for delivery in await self._intake.without_known(suspects) if suspects else ():
             await self._take_alone(delivery)
-        if fresh and not self._hand.rewind:
+        if fresh and not self._hand.closed:
             await self._intake.take(fresh)
 
     async def _take_alone(self, delivery: Delivery) -> None:
@@ -139,7 +138,7 @@ class Channel:
         self._retries.paused = True
         try:
             await self._hand.empty()
-            if self._hand.rewind or delivery.lease is None:
+            if self._hand.closed or delivery.lease is None:
                 return
             claims = await self._store.alone(delivery.lease, delivery.token)
             if claims < POISON:

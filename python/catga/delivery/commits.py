@@ -112,12 +112,23 @@ class Commits:
                 self._some.set()
             except Exception as error:
                 self._warn(error)
+                group += self._behind()
                 self._hand.give_up([work for work, _, _, _ in group])
                 for _, _, _, ctx in group:
                     if ctx is not None:
                         await leave(ctx)
             else:
                 await self.ended(group, outcomes)
+
+    def _behind(self) -> list[Finished]:
+        """Takes out those that were to wait behind others of their key: these may be among what is given up, and come again
+        after them."""
+        finished, self._finished = self._finished, []
+        behind: list[Finished] = []
+        for each in finished:
+            parks = each[2]
+            (self._finished if parks is None or parks.state is not ParkedState.BLOCKED else behind).append(each)
+        return behind
 
     async def alone(self, unit: Unit) -> Outcome:
         """One unit, until the store answers; what is unknown counts as taken over, and is received again."""
@@ -195,7 +206,7 @@ class Commits:
         for work, unit in closed:
             arrival = work.arrival
             if arrival is None:
-                self._hand.retrying.discard(work.name)
+                self._hand.put_down(work)
                 ended += 1
                 continue
             arrival.left -= 1
@@ -216,9 +227,7 @@ class Commits:
     def _again(self, work: Work, error: Exception) -> None:
         if isinstance(error, Conflict) and work.conflicts < CONFLICTS:
             work.conflicts += 1
-            if work.lane is not None:
-                self._hand.lanes.done(work.lane)
-            self._hand.put([work])
+            self._hand.run_again(work)
         else:
             self.fail(work, error)
 

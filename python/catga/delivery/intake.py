@@ -34,7 +34,7 @@ class Intake:
         decoded = await self._received(deliveries)
         await self.learn({delivery.part: delivery.lease for delivery in deliveries if delivery.lease is not None})
         known = await self._known(deliveries, decoded)
-        if self._hand.rewind:
+        if self._hand.closed:
             # Something before these was given up meanwhile: they come again, behind it.
             return
         oldest = (self._means.clock.wall_ms() // DAY_MS - self._means.window_days) * DAY_MS

@@ -42,7 +42,7 @@ class Retries:
         while not self._hand.stopping:
             full = False
             try:
-                full = not self.paused and not self._hand.rewind and await self._look()
+                full = not self.paused and not self._hand.closed and await self._look()
                 due = await self._store.next_due()
             except Exception as error:
                 known = isinstance(error, CatgaError)
@@ -77,34 +77,42 @@ class Retries:
         have changed. `asked` is given the keys whose followers were looked for."""
         blocked = self._hand.blocked
         await self._intake.learn(leases)
-        # What is in hand now may have ended by the time it is read; and a key that is freed twice is read twice.
-        busy = frozenset(self._hand.retrying)
+        # What is in hand now may have ended by the time it is read.
+        taken = dict(self._hand.retrying)
         due = await self._store.due(self._name, list(leases), self._clock.wall_ms(), CREDIT)
-        rows = {(row.handler, row.id): row for row in (*due, *await self._followers(leases, asked))}
-        free = [row for name, row in rows.items() if name not in busy]
+        heads = [row for row in due if not _among(taken, row, leases)]
+        followers = await self._followers(leases, asked, taken)
+        # A key that is freed twice is read twice.
+        free = list({(row.handler, row.id): row for row in (*heads, *followers)}.values())
         decoded = await self._decoded(free)
-        if self._hand.rewind or blocked.unknown(leases.values()):
+        if self._hand.closed or blocked.unknown(leases.values()):
             return None
         return list(zip(free, decoded, strict=True))
 
-    async def _followers(self, leases: Mapping[int, Lease], asked: list[Place]) -> list[Parked]:
+    async def _followers(
+        self, leases: Mapping[int, Lease], asked: list[Place], taken: Mapping[tuple[str, bytes], int]
+    ) -> list[Parked]:
         found: list[Parked] = []
-        elsewhere: list[Place] = []
+        later: list[Place] = []
         blocked = self._hand.blocked
         blocked.suspect_dead()
         try:
             while len(found) < CREDIT and (freed := blocked.next_freed()) is not None:
                 handler, key, part = freed
                 if part not in leases:
-                    elsewhere.append((handler, key))
+                    # Its lease may be renewed yet.
+                    later.append((handler, key))
                     continue
                 asked.append((handler, key))
                 if rows := await self._store.followers(self._name, part, handler, key, FOLLOWERS):
                     blocked.went_on(handler, key)
-                    found += rows
+                    # All or none: one that is in hand may have to go back, and would be overtaken. Its end frees the key again.
+                    if not (busy := [row for row in rows if _among(taken, row, leases)]):
+                        found += rows
+                    elif not any(_among(self._hand.retrying, row, leases) for row in busy):
+                        later.append((handler, key))
         finally:
-            # Their leases may be renewed yet.
-            blocked.free(elsewhere)
+            blocked.free(later)
         return found
 
     async def _take(self, rows: Sequence[tuple[Parked, Decoded]], leases: Mapping[int, Lease]) -> None:
@@ -121,8 +129,7 @@ class Retries:
             message, envelope = item if isinstance(item, tuple) else (UNREAD, item.envelope)
             lane = target.lane + row.key if row.key is not None else None
             work = Work(target, message, envelope, row.part, lease, row.frame, lane, None, row)
-            self._hand.retrying.add((row.handler, row.id))
-            self._hand.open += 1
+            self._hand.take_up(work)
             if isinstance(item, Claimed):
                 self._intake.give_up(work, item.error)
             else:
@@ -141,6 +148,11 @@ class Retries:
             await self._means.claims.redeem([item for item, wait in zip(decoded, waits, strict=True) if not wait])
         )
         return [item if wait else next(fetched) for item, wait in zip(decoded, waits, strict=True)]
+
+
+def _among(taken: Mapping[tuple[str, bytes], int], row: Parked, leases: Mapping[int, Lease]) -> bool:
+    """Whether a row was taken up under the lease that stands."""
+    return taken.get((row.handler, row.id)) == leases[row.part].epoch
 
 
 def _outgoing(row: Parked, decoded: Decoded) -> Outgoing:

@@ -29,12 +29,16 @@ class Workers:
     async def work(self) -> None:
         """One worker's life."""
         hand, blocked, drain = self._hand, self._hand.blocked, self._hand.lanes.drain
+        again = hand.again
         while True:
             now = self._clock.wall_ms()
             for _ in range(SLICE):
-                if not (ready := drain(1, now)):
+                if again:
+                    work = again.popleft()
+                elif ready := drain(1, now):
+                    work = ready[0]
+                else:
                     break
-                work = ready[0]
                 if work.parked is not None and blocked.overtaken(work.parked):
                     hand.drop([work])
                 elif work.parked is None and blocked.waiting and blocked.holds(work):

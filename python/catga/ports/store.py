@@ -126,10 +126,12 @@ STALE = Outcome(
 
 
 class Share(msgspec.Struct, frozen=True):
-    """What a claim gave: the leases held, and how many of them are above this owner's fair share now."""
+    """What a claim gave: the leases held, and how many of them are above this owner's fair share now. Of a claim `anew`,
+    the epochs under which the owner had its parts before it."""
 
     leases: Sequence[Lease]
     surplus: int
+    before: Mapping[int, int] = {}
 
 
 @runtime_checkable
@@ -203,9 +205,10 @@ class Store(Protocol):
         ...
 
     # Leases
-    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False) -> Share:
         """Renews what this owner has, under its epoch, and takes of a scope's parts what is expired or free, up to its
-        fair share, each under a new epoch. Shares differ by one at most."""
+        fair share, each under a new epoch. Shares differ by one at most. With `anew` what it has goes on under new epochs too:
+        what was to be committed under the old ones has been when this returns, or never will be."""
         ...
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:

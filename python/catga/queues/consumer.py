@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
@@ -42,6 +42,8 @@ class LeasedConsumer:
         self._next = 0
         self._keeper: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
+        self._unsure = False
+        """Something may still be committed under the present epochs, by a server whose answer was not waited for."""
         self._stopped = False
         self._saved = clock.monotonic()
 
@@ -75,6 +77,8 @@ class LeasedConsumer:
         """See the port."""
         until = self._clock.monotonic() + wait
         while not self._stopped:
+            if self._unsure:
+                await self._fence()
             if self._clock.monotonic() >= self._saved + self._pause():
                 await self._save(list(self._held.values()))
             version = self._rows.version()
@@ -128,6 +132,7 @@ class LeasedConsumer:
         """See the port."""
         for held in self._held.values():
             held.give_back()
+        self._unsure = True
         self._rows.wake()
 
     async def stop(self) -> None:
@@ -217,9 +222,9 @@ class LeasedConsumer:
                 # Not renewed is not lost yet: validity runs out by itself, and the next try may succeed.
                 log.warning("channel %s: its leases were not renewed: %s", self._channel, error)
 
-    async def _renew(self) -> None:
-        share = await self._leases.claim(self._channel, self._owner, PARTS, self._ttl)
-        fresh = [lease for lease in share.leases if self._new(lease)]
+    async def _renew(self, anew: bool = False) -> None:
+        share = await self._leases.claim(self._channel, self._owner, PARTS, self._ttl, anew=anew)
+        fresh = [lease for lease in share.leases if self._new(lease, share.before)]
         begun = dict(zip((lease.part for lease in fresh), await self._rows.begin(fresh) if fresh else (), strict=True))
         held: dict[int, Held] = {}
         for lease in share.leases:
@@ -241,14 +246,19 @@ class LeasedConsumer:
             await self._leases.release(self._channel, self._owner, [each.lease for each in idle])
         self._rows.wake()
 
+    async def _fence(self) -> None:
+        """The same parts under the next epochs: what was committed under the old ones is visible now, and no more will be."""
+        async with self._renewing:
+            await self._renew(anew=True)
+        self._unsure = False
+
     async def _claim_anew(self) -> None:
         """Under new epochs, so that what is out of the old ones is not committed beside what is read again."""
         async with self._renewing:
-            await self._leases.release(self._channel, self._owner, [held.lease for held in self._held.values()])
             for held in self._held.values():
                 self._forget(held)
             self._held = {}
-            await self._renew()
+            await self._renew(anew=True)
 
     def _pause(self) -> float:
         """Seconds between two savings."""
@@ -276,9 +286,9 @@ class LeasedConsumer:
                 each.ended = True
             raise
 
-    def _new(self, lease: Lease) -> bool:
+    def _new(self, lease: Lease, before: Mapping[int, int]) -> bool:
         known = self._held.get(lease.part)
-        return known is None or known.lease.epoch != lease.epoch
+        return known is None or known.lease.epoch != before.get(lease.part, lease.epoch)
 
     def _forget(self, lost: Held) -> None:
         for track in (lost.ordered, lost.urgent):

@@ -18,7 +18,9 @@ class Leases:
         self._members = f"{dialect.prefix}members"
         self._positions = f"{dialect.prefix}positions"
 
-    def claim(self, scope: str, owner: str, parts: int, ttl: float, before: float, now: int) -> Procedure[Share]:
+    def claim(
+        self, scope: str, owner: str, parts: int, ttl: float, before: float, now: int, anew: bool
+    ) -> Procedure[Share]:
         """Renews what this owner has, takes what is free or expired up to its share. `before` is the monotonic time before
         the call, `now` the machine's wall clock in ms."""
         yield from self._alone_at_it(scope)
@@ -33,8 +35,11 @@ class Leases:
         mine = yield Ask(
             f"select part, epoch, crashes from {self._leases} where scope = ? and owner = ?", (scope, owner)
         )
-        yield Ask(f"update {self._leases} set expires_ms = ? where scope = ? and owner = ?", (expires, scope, owner))
-        leases = [Lease(scope, part, epoch, until, crashes) for part, epoch, crashes in mine]
+        yield Ask(
+            f"update {self._leases} set expires_ms = ?, epoch = epoch + ? where scope = ? and owner = ?",
+            (expires, int(anew), scope, owner),
+        )
+        leases = [Lease(scope, part, epoch + anew, until, crashes) for part, epoch, crashes in mine]
         free = yield Ask(
             f"select part, epoch, owner, crashes from {self._leases} where scope = ? and (owner is null or (owner <> ? and expires_ms <= ?)) order by part",
             (scope, owner, now),
@@ -46,7 +51,7 @@ class Leases:
                 (owner, epoch + 1, expires, crashes, scope, part),
             )
             leases.append(Lease(scope, part, epoch + 1, until, crashes))
-        return Share(leases, max(0, len(mine) - share))
+        return Share(leases, max(0, len(mine) - share), {part: epoch for part, epoch, _ in mine} if anew else {})
 
     def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool) -> Procedure[None]:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""

@@ -32,7 +32,7 @@ class Leases:
         self._parts: dict[tuple[str, int], Part] = {}
         self._members: dict[str, dict[str, float]] = {}
 
-    def claim(self, scope: str, owner: str, parts: int, ttl: float, now: float) -> Share:
+    def claim(self, scope: str, owner: str, parts: int, ttl: float, now: float, anew: bool = False) -> Share:
         """Renews what this owner has, takes what is free or expired up to its share."""
         members = {name: expires for name, expires in self._members.get(scope, {}).items() if expires > now}
         members[owner] = now + ttl
@@ -40,8 +40,10 @@ class Leases:
         share = fair_share(parts, sorted(members), owner)
         all_parts = {part: self._parts.setdefault((scope, part), Part()) for part in range(parts)}
         mine = [part for part, held in all_parts.items() if held.owner == owner]
+        before = {part: all_parts[part].epoch for part in mine} if anew else {}
         for part in mine:
             all_parts[part].expires = now + ttl
+            all_parts[part].epoch += anew
         leases = [Lease(scope, part, all_parts[part].epoch, now + ttl, all_parts[part].crashes) for part in mine]
         free = [
             part
@@ -53,7 +55,7 @@ class Leases:
             held.crashes += held.owner is not None
             held.owner, held.epoch, held.expires = owner, held.epoch + 1, now + ttl
             leases.append(Lease(scope, part, held.epoch, now + ttl, held.crashes))
-        return Share(leases, max(0, len(mine) - share))
+        return Share(leases, max(0, len(mine) - share), before)
 
     def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool) -> None:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""

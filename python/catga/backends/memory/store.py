@@ -113,9 +113,9 @@ class MemoryStore:
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
-    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False) -> Share:
         """See the port."""
-        return self._data().leases.claim(scope, owner, parts, ttl, self.clock.monotonic())
+        return self._data().leases.claim(scope, owner, parts, ttl, self.clock.monotonic(), anew)
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port."""

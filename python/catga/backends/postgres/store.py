@@ -171,10 +171,10 @@ class PostgresStore:
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
-    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False) -> Share:
         """See the port. Expiry is by the server's clock."""
         before = self.clock.monotonic()
-        return await self._tell(self._leases.claim(scope, owner, parts, ttl, before, self.clock.wall_ms()))
+        return await self._tell(self._leases.claim(scope, owner, parts, ttl, before, self.clock.wall_ms(), anew))
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port."""

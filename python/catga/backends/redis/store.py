@@ -138,16 +138,14 @@ class RedisStore:
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
-    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False) -> Share:
         """See the port. Expiry is by the server's clock."""
         until = self.clock.monotonic() + ttl
         now = -1 if self._server_time else self.clock.wall_ms()
-        surplus, *held = await self.run(scripts.CLAIM, scope, owner, parts, int(ttl * 1000), now)
-        leases = [
-            Lease(scope, part, epoch, until, crashes)
-            for part, epoch, crashes in zip(held[::3], held[1::3], held[2::3], strict=True)
-        ]
-        return Share(leases, surplus)
+        surplus, *held = await self.run(scripts.CLAIM, scope, owner, parts, int(ttl * 1000), now, int(anew))
+        rows = list(zip(held[::4], held[1::4], held[2::4], held[3::4], strict=True))
+        leases = [Lease(scope, part, epoch, until, crashes) for part, epoch, crashes, _ in rows]
+        return Share(leases, surplus, {part: before for part, _, _, before in rows if before})
 
     async def release(self, scope: str, owner: str, leases: Sequence[Lease], leave: bool = False) -> None:
         """See the port."""

@@ -133,14 +133,14 @@ class SqliteStore:
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
-    async def claim(self, scope: str, owner: str, parts: int, ttl: float) -> Share:
+    async def claim(self, scope: str, owner: str, parts: int, ttl: float, *, anew: bool = False) -> Share:
         """See the port."""
         before = self.clock.monotonic()
 
         def claim(connection: sqlite3.Connection) -> Share:
             # The time is read when the lock is held: waiting for it may take longer than a lease.
             now = self.clock.wall_ms()
-            return run(self._leases.claim(scope, owner, parts, ttl, before, now), _asking(connection))
+            return run(self._leases.claim(scope, owner, parts, ttl, before, now, anew), _asking(connection))
 
         return await self.write(claim)
 

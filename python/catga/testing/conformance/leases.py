@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from catga.ports import Lease, Share, Store
+from catga.ports import Commit, Lease, Share, Store, Unit
 from catga.testing.clock import SteeredClock
-from catga.testing.conformance.base import Conformance, Stores
+from catga.testing.conformance.base import Conformance, Stores, fates, mark
 
 SCOPE = "orders"
 
@@ -37,6 +37,23 @@ class LeasesConformance(Conformance):
         assert all(second[part].valid_until > first[part].valid_until for part in first)
         await clock.advance(self.lease_ttl * 0.75)
         assert (await self.claim(store, "b")).leases == []
+
+    async def test_a_claim_anew_keeps_the_parts_under_new_epochs(self, stores: Stores, clock: SteeredClock) -> None:
+        store, other = await stores.open(), await stores.open()
+        crashed = await self.claim(other, "crashed")
+        await clock.advance(self.lease_ttl * 1.5)
+        old = by_part(await self.claim(store, "a"))
+        share = await store.claim(SCOPE, "a", 16, self.lease_ttl, anew=True)
+        new = by_part(share)
+        assert share.before == {part: lease.epoch for part, lease in old.items()}
+        assert all(new[part].epoch > old[part].epoch for part in old)
+        # Whom the parts were taken from is still known.
+        assert len(crashed.leases) == len(new) == 16
+        assert all(lease.crashes == 1 for lease in new.values())
+        outcomes = await store.commit([Unit(marks=[mark(1)], leases=[old[3]]), Unit(marks=[mark(2)], leases=[new[3]])])
+        assert fates(outcomes) == [Commit.STALE, Commit.COMMITTED]
+        assert (await self.claim(store, "a")).before == {}
+        assert list((await self.claim(other, "b")).leases) == []
 
     async def test_a_live_owner_keeps_its_parts(self, stores: Stores) -> None:
         store, other = await stores.open(), await stores.open()

@@ -173,10 +173,13 @@ class QueueConformance(Conformance):
             claim = one.store.claim
 
             async def announced(
-                *args: Any, claim: Callable[..., Awaitable[Share]] = claim, claiming: asyncio.Event = claiming
+                *args: Any,
+                claim: Callable[..., Awaitable[Share]] = claim,
+                claiming: asyncio.Event = claiming,
+                **options: Any,
             ) -> Share:
                 claiming.set()
-                return await claim(*args)
+                return await claim(*args, **options)
 
             with monkeypatch.context() as patch:
                 patch.setattr(one.store, "claim", announced)

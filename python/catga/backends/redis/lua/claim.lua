@@ -1,5 +1,5 @@
--- A: {scope, owner, parts, ttl, now}, in ms; now is below 0 where the server's clock decides.
-local scope, owner, parts, ttl, now = unpack(A)
+-- A: {scope, owner, parts, ttl, now, anew}, in ms; now is below 0 where the server's clock decides.
+local scope, owner, parts, ttl, now, anew = unpack(A)
 local ms = math.floor(now_us() / 1000)
 if now < 0 then
   now = ms
@@ -31,15 +31,27 @@ for part = 0, parts - 1 do
   end
 end
 local found = {math.max(0, #mine - share)}
-local function hold(part, held, epoch)
+-- Ahead of the clock: one that was lost with the server is not given again.
+local function next_epoch(part, epoch)
+  epoch = math.max(epoch + 1, ms)
+  call('HSET', epochs, part, whole(epoch))
+  return epoch
+end
+local function hold(part, held, epoch, before)
   held[2] = now + ttl
   call('HSET', holders, part, cmsgpack.pack(held))
   found[#found + 1] = part
   found[#found + 1] = epoch
   found[#found + 1] = held[3]
+  found[#found + 1] = before
 end
 for _, each in ipairs(mine) do
-  hold(each[1], each[2], tonumber(call('HGET', epochs, each[1])))
+  local part, epoch = each[1], tonumber(call('HGET', epochs, each[1]))
+  if anew == 1 then
+    hold(part, each[2], next_epoch(part, epoch), epoch)
+  else
+    hold(part, each[2], epoch, 0)
+  end
 end
 for n = 1, math.min(#free, share - #mine) do
   local part, held = free[n][1], free[n][2]
@@ -47,9 +59,6 @@ for n = 1, math.min(#free, share - #mine) do
     held[3] = held[3] + 1
   end
   held[1] = owner
-  -- Ahead of the clock: one that was lost with the server is not given again.
-  local epoch = math.max(tonumber(call('HGET', epochs, part) or 0) + 1, ms)
-  call('HSET', epochs, part, whole(epoch))
-  hold(part, held, epoch)
+  hold(part, held, next_epoch(part, tonumber(call('HGET', epochs, part) or 0)), 0)
 end
 return found
