@@ -1,4 +1,4 @@
-"""NATS JetStream: publishing, and consuming with the inbox in PostgreSQL."""
+"""NATS: live events; JetStream: publishing, and consuming with the inbox in PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -7,9 +7,24 @@ import nats as driver
 import nats.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
+from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
-from benches.durable.work import BATCH, Meter, Order, consumed, decode, names, orders, outgoing, packed, peer_consumed
+from benches.durable.work import (
+    BATCH,
+    Meter,
+    Order,
+    Price,
+    consumed,
+    decode,
+    decode_price,
+    names,
+    orders,
+    outgoing,
+    packed,
+    peer_consumed,
+    prices,
+)
 from benches.runner import Group, Row
 from catga import Catga
 from catga.backends import open_backend
@@ -134,7 +149,71 @@ async def consuming() -> AsyncIterator[Sequence[Row]]:
         await client.close()
 
 
+@asynccontextmanager
+async def live() -> AsyncIterator[Sequence[Row]]:
+    """From the sender's call to the handler's; sender and listener have connections of their own in one process."""
+    with Nats() as server:
+        client, listener = await driver.connect(server.url), await driver.connect(server.url)
+        messages = prices(COUNT)
+        payloads = packed(messages)
+
+        async def raw() -> float:
+            name, meter = next(names), Meter(COUNT)
+
+            async def heard(message: Msg) -> None:
+                decode_price(message.data)
+                meter.tick()
+
+            subscription = await listener.subscribe(name, cb=heard)
+            await listener.flush()
+            meter.tick(0)
+            for payload in payloads:
+                await client.publish(name, payload)
+            await meter.all.wait()
+            taken = meter.per_message()
+            await subscription.unsubscribe()
+            return taken
+
+        async def ours() -> float:
+            name, meter = next(names), Meter(COUNT)
+            url = f"{server.url}?prefix={name}"
+            app, sender = Catga(name, bus=url), Catga(name, bus=url, messages=(Price,))
+
+            @app.subscriber(Price)
+            async def price(event: Price) -> None:
+                meter.tick()
+
+            async with app, sender:
+                meter.tick(0)
+                for message in messages:
+                    await sender.broadcast(message)
+                await meter.all.wait()
+                return meter.per_message()
+
+        async def faststream() -> float:
+            name, meter = next(names), Meter(FEW)
+            broker = NatsBroker(server.url, logger=None)
+
+            @broker.subscriber(name, decoder=lambda message: decode_price(message.body))
+            async def price(event: Price) -> None:
+                meter.tick()
+
+            await broker.start()
+            meter.tick(0)
+            for payload in payloads[:FEW]:
+                await broker.publish(payload, name)
+            await meter.all.wait()
+            taken = meter.per_message()
+            await broker.stop()
+            return taken
+
+        yield [Row("raw callback", raw), Row("catga", ours), Row("FastStream", faststream)]
+        await client.close()
+        await listener.close()
+
+
 GROUPS = [
+    Group("NATS core, publish to handler", live, unit="us/message", loops=("uvloop",), rounds=7),
     Group("JetStream, publish", publishing, unit="us/message", loops=("uvloop",), rounds=7),
     Group("JetStream, durable consume", consuming, unit="us/message", loops=("uvloop",), rounds=7),
 ]

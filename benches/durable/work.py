@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter_ns
 
 import msgspec
 
-from catga import Catga, Command
+from catga import Catga, Command, Event
 from catga.clock import SystemClock
 from catga.envelope import Codec
 from catga.ports import Outgoing
@@ -27,6 +27,21 @@ class Order(Command, key="customer"):
     sku: str
     amount: int
     note: str
+
+
+class Price(Event):
+    """The same size, told live."""
+
+    order: str
+    customer: str
+    sku: str
+    amount: int
+    note: str
+
+
+def prices(count: int) -> list[Price]:
+    """As `orders`."""
+    return [Price(*(getattr(order, name) for name in Price.__struct_fields__)) for order in orders(count)]
 
 
 def orders(count: int) -> list[Order]:
@@ -66,13 +81,14 @@ class Meter:
         return (perf_counter_ns() - self._first) / 1e3 / self._count
 
 
-def packed(messages: list[Order]) -> list[bytes]:
+def packed(messages: Sequence[Order | Price]) -> list[bytes]:
     """Payloads alone."""
     encode = msgspec.msgpack.Encoder().encode
     return [encode(message) for message in messages]
 
 
 decode: Callable[[bytes], Order] = msgspec.msgpack.Decoder(Order).decode
+decode_price: Callable[[bytes], Price] = msgspec.msgpack.Decoder(Price).decode
 
 
 async def consumed(app: Catga, count: int) -> float:

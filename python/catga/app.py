@@ -12,7 +12,16 @@ from catga.clock import Clock, Entropy, SystemClock, system_entropy
 from catga.context import Context, Later
 from catga.delivery.delivery import Receipt
 from catga.envelope import Headers, Wire, id_of
-from catga.errors import AppClosed, CatgaError, ConfigurationError, InvalidArgument, NoHandler, NoStore, WouldDeadlock
+from catga.errors import (
+    AppClosed,
+    CatgaError,
+    ConfigurationError,
+    InvalidArgument,
+    NoBus,
+    NoHandler,
+    NoStore,
+    WouldDeadlock,
+)
 from catga.mediator.handlers import Retry
 from catga.mediator.local import Queue
 from catga.mediator.published import taker_of
@@ -67,8 +76,8 @@ class Catga(Router):
     >>> asyncio.run(main())
     3
 
-    `store`, `transport` and `blobs` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`, `CATGA_BLOBS`) or objects of a backend;
-    without a store the app works inside its process only, and blobs are where payloads go that are too large to travel. `concurrency` is how many durable messages of a channel are handled at once,
+    `store`, `transport`, `blobs` and `bus` are URLs (or `CATGA_STORE`, `CATGA_TRANSPORT`, `CATGA_BLOBS`, `CATGA_BUS`) or objects of a backend;
+    without a store the app works inside its process only, blobs are where payloads go that are too large to travel, and the bus carries what is `broadcast`. `concurrency` is how many durable messages of a channel are handled at once,
     `window_days` how long a message is known for a duplicate, `wire` how messages are written, `stop_within` how many seconds stopping may take.
     """
 
@@ -79,6 +88,7 @@ class Catga(Router):
         store: Any = None,
         transport: Any = None,
         blobs: Any = None,
+        bus: Any = None,
         middleware: tuple[Middleware, ...] = (),
         messages: tuple[type[Message], ...] = (),
         retry: Retry = Retry(),
@@ -95,6 +105,7 @@ class Catga(Router):
         self.store: Any = store if store is not None else os.environ.get("CATGA_STORE")
         self.transport: Any = transport if transport is not None else os.environ.get("CATGA_TRANSPORT")
         self.blobs: Any = blobs if blobs is not None else os.environ.get("CATGA_BLOBS")
+        self.bus: Any = bus if bus is not None else os.environ.get("CATGA_BUS")
         self.messages = messages
         self.retry = retry
         self.queue = queue
@@ -238,6 +249,14 @@ class Catga(Router):
                 await running.tell(event, id, headers or Headers())
             return Receipt(self.ids.next(self.clock.wall_ms()).hex(), False)
         return (await running.delivery.accept([event], None if id is None else id_of(id), headers, within))[0]
+
+    async def broadcast(self, event: Event, /, *, headers: Headers | None = None) -> None:
+        """Tells whoever subscribes to the event's type now, in all apps on the bus: at most once, and nobody says whether it
+        arrived. What must not be lost is for `publish`."""
+        live = self._alive().live
+        if live is None:
+            raise NoBus(f"app {self.name!r} has no bus", fix="give it bus='nats://host:4222', or set CATGA_BUS")
+        await live.tell(event, headers)
 
     async def schedule(
         self,

@@ -16,10 +16,10 @@ from catga.mediator.registry import Registry
 from catga.messages import Message, reply_type
 from catga.ports.messages import PARTS
 from catga.result import Err, Ok
-from catga.running import check_writing
+from catga.running import check_live, check_writing
 from catga.transaction import Connection, Transaction
 
-Plan = Literal["pure", "transactional"]
+Plan = Literal["pure", "transactional", "live"]
 
 
 class MessageInfo(msgspec.Struct, frozen=True):
@@ -46,8 +46,9 @@ class RetryInfo(msgspec.Struct, frozen=True):
 
 
 class HandlerInfo(msgspec.Struct, frozen=True):
-    """One handler. `plan` says how it is called: pure ones touch no store. A `durable` one is reached through the store
-    by `enqueue` and `publish`, whatever its plan. `retry` is None where nothing would retry."""
+    """One handler. `plan` says how it is called: pure ones touch no store, live ones hear what is broadcast; of those of one
+    `group` one does. A `durable` one is reached through the store by `enqueue` and `publish`, whatever its plan. `retry` is
+    None where nothing would retry."""
 
     id: str
     message: str
@@ -61,6 +62,7 @@ class HandlerInfo(msgspec.Struct, frozen=True):
     concurrent: bool
     when_dead: str
     aliases: tuple[str, ...]
+    group: str | None
 
 
 class ChannelInfo(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ class AppInfo(msgspec.Struct, frozen=True):
     name: str
     store: str | None
     transport: str | None
+    bus: str | None
     messages: tuple[MessageInfo, ...]
     handlers: tuple[HandlerInfo, ...]
     channels: tuple[ChannelInfo, ...]
@@ -105,8 +108,9 @@ def describe(app: Catga) -> AppInfo:
         mistakes += feature.check(app)
     store = backend_of("store", app.store, app.clock, mistakes)
     transport = backend_of("transport", app.transport, app.clock, mistakes)
+    backend_of("bus", app.bus, app.clock, mistakes)
     for handler, _ in registry.handlers:
-        mistakes += check_writing(app, store, handler)
+        mistakes += check_live(app, handler) or check_writing(app, store, handler)
     messages = tuple(_message(app, message) for message in registry.messages)
     handlers = tuple(
         handler_info(app, handler, layers) for handler, layers in registry.handlers if is_message(handler.message)
@@ -115,6 +119,7 @@ def describe(app: Catga) -> AppInfo:
         app.name,
         shown_backend(app.store),
         shown_backend(app.transport),
+        shown_backend(app.bus),
         messages,
         handlers,
         _channels(messages, handlers),
@@ -137,14 +142,14 @@ def is_message(candidate: Any) -> bool:
 def handler_info(app: Catga, handler: Handler, layers: Sequence[Any]) -> HandlerInfo:
     """One handler, in the app it will run in."""
     annotations = [parameter.annotation for parameter in handler.parameters()]
-    durable = app.store is not None and handler.kind in ("command", "event")
+    durable = app.store is not None and handler.kind in ("command", "event") and not handler.live
     writes = Transaction in annotations or Connection in annotations
     called_through_store = durable and (writes or handler.kind == "event" or handler.batch is not None)
     return HandlerInfo(
         handler.id,
         handler.message.__catga__.name,
         handler.where,
-        "transactional" if called_through_store else "pure",
+        "live" if handler.live else "transactional" if called_through_store else "pure",
         durable,
         tuple(layer_name(layer) for layer in layers),
         tuple(type_name(annotation) for annotation in annotations),
@@ -153,6 +158,7 @@ def handler_info(app: Catga, handler: Handler, layers: Sequence[Any]) -> Handler
         handler.concurrent,
         handler.when_dead,
         handler.aliases,
+        handler.group,
     )
 
 
@@ -229,7 +235,10 @@ def _channels(messages: Sequence[MessageInfo], handlers: Sequence[HandlerInfo]) 
         published = tuple(message.name for message in messages if message.channel == name)
         found.append(
             ChannelInfo(
-                name, PARTS, published, tuple(handler.id for handler in handlers if handler.message in published)
+                name,
+                PARTS,
+                published,
+                tuple(handler.id for handler in handlers if handler.message in published and handler.plan != "live"),
             )
         )
     return tuple(found)

@@ -19,7 +19,8 @@ CatgaError
 │   ├── WouldDeadlock             CTG-2007
 │   ├── NoStore                   CTG-2008
 │   ├── HandlerCancelled          CTG-2009
-│   └── InvalidArgument           CTG-2010
+│   ├── InvalidArgument           CTG-2010
+│   └── NoBus                     CTG-2011
 ├── WireError
 │   ├── (FrameError, from the extension: CTG-3001 … CTG-3006)
 │   ├── UnknownMessageType        CTG-3010
@@ -182,6 +183,12 @@ class NoStore(CallError):
     """A durable verb was used on an app that has no store."""
 
     code = "CTG-2008"
+
+
+class NoBus(CallError):
+    """A live verb was used on an app that has no bus."""
+
+    code = "CTG-2011"
 
 
 class HandlerCancelled(CallError):

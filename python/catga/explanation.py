@@ -76,7 +76,7 @@ def explain(app: Catga, name: str, key: str | None = None) -> Explanation:
         spec.version,
         message.reply,
         spec.priority,
-        _verbs(spec.kind, handlers, stored),
+        _verbs(spec.kind, handlers, stored, app.bus is not None),
         message.channel,
         _channel_why(spec.channel, message.channel, app.name),
         spec.key,
@@ -92,15 +92,16 @@ def explain(app: Catga, name: str, key: str | None = None) -> Explanation:
     )
 
 
-def _verbs(kind: str, handlers: Sequence[HandlerInfo], stored: bool) -> dict[str, str]:
+def _verbs(kind: str, handlers: Sequence[HandlerInfo], stored: bool, live: bool) -> dict[str, str]:
     if kind == "stream":
         return {"iterate": "its handler's values, as it yields them; nothing is stored"}
     if kind == "event":
+        told = {"broadcast": "its subscribers hear it now, in all apps on the bus, at most once"} if live else {}
         if not stored:
-            return {
+            return told | {
                 "publish": "its handlers run in this process before publish returns; their failures are raised together"
             }
-        return {"publish": "committed to the store, then each handler has its own mark, retries and dead letter"}
+        return told | {"publish": "committed to the store, then each handler has its own mark, retries and dead letter"}
     send = (
         "no: its handler takes lists"
         if any(handler.batch for handler in handlers)
@@ -135,6 +136,8 @@ def _key_why(key: str | None, channel: str | None) -> str:
 
 
 def _failing(kind: str, handler: HandlerInfo, key: str | None) -> list[str]:
+    if handler.plan == "live":
+        return ["it is logged and counted; nothing is retried, and nobody hears it again"]
     if handler.retry is None:
         if kind == "event":
             return [

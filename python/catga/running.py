@@ -12,7 +12,8 @@ from catga.context import Context, Later
 from catga.delivery.delivery import Delivery, Receipt
 from catga.delivery.work import Target
 from catga.envelope import Codec, Envelope, Headers, id_of
-from catga.errors import AppClosed, ConfigurationError, HandlerDefinitionError, NoHandler, NoStore
+from catga.errors import AppClosed, ConfigurationError, HandlerDefinitionError, NoBus, NoHandler, NoStore
+from catga.live.live import Live
 from catga.mediator.batches import LocalBatches
 from catga.mediator.carried import Carried, Carrier, beside, check_deadline, follower
 from catga.mediator.events import fan_out
@@ -26,6 +27,7 @@ from catga.mediator.registry import Registry
 from catga.mediator.timers import Timers
 from catga.messages import Event, Message, key_getter
 from catga.ports.blobs import Blobs
+from catga.ports.bus import Bus
 from catga.ports.store import Store
 from catga.ports.transport import Transport
 from catga.transaction import Connection, Transaction
@@ -44,6 +46,7 @@ class Running:
         self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
         self.delivery: Delivery | None = None
+        self.live: Live | None = None
         self.timers: Timers = Timers(app.clock)
         self._local = LocalQueue(app.queue, app.clock, self._run_local)
         self._batches: list[LocalBatches] = []
@@ -64,6 +67,7 @@ class Running:
         store = backend_of("store", app.store, app.clock, mistakes)
         transport = backend_of("transport", app.transport, app.clock, mistakes)
         blobs = backend_of("blobs", app.blobs, app.clock, mistakes)
+        bus = backend_of("bus", app.bus, app.clock, mistakes)
         if blobs is not None and store is not None and blobs.blobs_id == store.store_id:
             mistakes.append(
                 ConfigurationError(
@@ -81,19 +85,24 @@ class Running:
             if app.store is not None:
                 known |= {Transaction: TRANSACTION, Connection: TRANSACTION}
             arguments, wrong = providers.arguments_of(handler, known)
-            mistakes += check_writing(app, store, handler) or wrong
+            mistakes += check_live(app, handler) or check_writing(app, store, handler) or wrong
             bound.append((handler, middleware, arguments))
         if mistakes:
             raise ConfigurationError.together(app.name, mistakes)
         try:
             if store is not None:
                 await self._open(store, transport, blobs)
-            self._compose(bound)
+            if bus is not None:
+                await bus.open()
+                self._opened.push_async_callback(bus.close)
+            self._compose(bound, bus)
             for feature in app.features:
                 await feature.start(app)
                 self._opened.push_async_callback(self._stop_feature, feature)
             if self.delivery is not None:
                 await self.delivery.start(self._targets, work)
+            if self.live is not None and work:
+                await self.live.start()
         except BaseException:
             await self._opened.aclose()
             raise
@@ -182,8 +191,9 @@ class Running:
         return isinstance(ctx._tx, Connection)
 
     def statistics(self) -> dict[str, Any]:
-        """Of delivery, or of the queue in this process."""
-        return self.delivery.statistics() if self.delivery is not None else self._local.statistics()
+        """Of delivery, or of the queue in this process; and of what is heard live."""
+        counts = self.delivery.statistics() if self.delivery is not None else self._local.statistics()
+        return counts if self.live is None else counts | {"live": self.live.statistics()}
 
     # -- composing ----------------------------------------------------------------------------------------------------
 
@@ -209,14 +219,20 @@ class Running:
             app, codec, store, transport, blobs, concurrency=app.concurrency, window_days=app.window_days
         )
 
-    def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
+    def _compose(self, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]], bus: Bus | None) -> None:
         self._targets: dict[str, dict[type[Message], list[Target]]] = {}
         app = self._app
         self._carrier = Carrier(app, self.after, self._local.put, None if self.delivery is None else self._publish)
+        if bus is not None:
+            codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire, bus.max_bytes)
+            self.live = Live(app, bus, codec, self._carrier)
         following: dict[type[Message], list[Any]] = {}
         apart: dict[type[Message], list[Any]] = {}
         for number, (handler, middleware, arguments) in enumerate(bound):
             message = handler.message
+            if self.live is not None and handler.live:
+                self.live.add(handler, call_of(handler, arguments, middleware))
+                continue
             if handler.kind == "stream":
                 self.streams[message] = stream_plan(app, handler, arguments, middleware)
                 continue
@@ -304,6 +320,25 @@ class Running:
         return Carried(later.message, beside(self._app, later.message, later.id, later.deadline_ms, later.ext))
 
 
+def check_live(app: "Catga", handler: Handler) -> Sequence[ConfigurationError]:
+    """That a subscriber can hear, and promises nothing that it cannot keep."""
+    if not handler.live:
+        return ()
+    message = handler.message.__name__
+    if handler.kind != "event":
+        what, fix = f"{message} has a subscriber, and is no event", f"write `@app.handler({message})`"
+    elif app.bus is None:
+        what = f"{message} has a subscriber, and app {app.name!r} has no bus"
+        fix = "give the app bus='nats://host:4222', or set CATGA_BUS"
+        return [NoBusMistake(what, where=handler.where, fix=fix)]
+    elif any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
+        what, fix = f"the subscriber of {message} writes", "enqueue a command in it, whose handler writes"
+    else:
+        return ()
+    why = "what is heard live comes at most once, and leaves no mark"
+    return [HandlerDefinitionError(what, where=handler.where, why=why, fix=fix)]
+
+
 def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequence[ConfigurationError]:
     """That a handler that writes has where to."""
     if not any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
@@ -326,6 +361,12 @@ def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequen
             NoStoreMistake(what, where=handler.where, why=store.store_id, fix="give the app store='sqlite:///app.db'")
         ]
     return ()
+
+
+class NoBusMistake(ConfigurationError):
+    """A subscriber, in an app without a bus."""
+
+    code: ClassVar[str] = NoBus.code
 
 
 class NoStoreMistake(ConfigurationError):

@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"context"},
     {"mediator"},
     {"middleware"},
-    {"delivery"},
+    {"delivery", "live"},
     {"backends"},
     {"deadletters"},
     {"running"},

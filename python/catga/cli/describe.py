@@ -29,7 +29,14 @@ def describe(target: Target, as_json: AsJson = False) -> None:
 
 def show(info: AppInfo) -> None:
     """Tables, in the order of a message's way."""
-    print_fields([("app", info.name), ("store", info.store or "none"), ("transport", info.transport or _carrier(info))])
+    print_fields(
+        [
+            ("app", info.name),
+            ("store", info.store or "none"),
+            ("transport", info.transport or _carrier(info)),
+            ("bus", info.bus or "none"),
+        ]
+    )
     print_table(
         "Messages",
         ("name", "kind", "#version", "#priority", "key", "channel", "reply"),
@@ -60,6 +67,8 @@ def _handler(handler: HandlerInfo) -> tuple[Any, ...]:
     plan: str = handler.plan
     if handler.batch is not None:
         plan = f"{plan}, lists of {handler.batch.size} or {handler.batch.wait:g} s"
+    elif handler.plan == "live":
+        plan = "live, every instance" if handler.group is None else f"live, one of group {handler.group}"
     elif handler.durable and handler.plan == "pure":
         plan = "pure by send, transactional by enqueue"
     if handler.when_dead == "block":

@@ -61,6 +61,10 @@ class Handler(msgspec.Struct, eq=False):
     where: str
     hints: dict[str, Any]
     hints_error: str = ""
+    live: bool = False
+    """It hears what is told now, and nothing that was sent durably."""
+    group: str | None = None
+    """Of live ones: one of those with the same group hears each message."""
 
     @property
     def kind(self) -> str:

@@ -134,7 +134,7 @@ class Router:
                 Handler(
                     message=message,
                     function=function,
-                    id=options.get("id") or f"{function.__module__}.{function.__qualname__}".replace(".<locals>", ""),
+                    id=options.get("id") or _id_of(function),
                     aliases=options.get("aliases", ()),
                     batch=options.get("batch"),
                     retry=options.get("retry"),
@@ -144,6 +144,47 @@ class Router:
                     where=describe_place(function),
                     hints=hints,
                     hints_error=problem,
+                )
+            )
+            return function
+
+        return register
+
+    def subscriber(
+        self,
+        event: type[E],
+        /,
+        *,
+        group: str | None = None,
+        id: str | None = None,
+        middleware: tuple[Middleware, ...] = (),
+    ) -> Callable[
+        [Callable[Concatenate[E, P], Coroutine[Any, Any, None]]], Callable[Concatenate[E, P], Coroutine[Any, Any, None]]
+    ]:
+        """Registers the decorated async function for an event that others `broadcast` while this app runs: at most once, and
+        with no retry. Every instance hears it; with a `group`, one of those of the same group. Events of a type are handled
+        one after the other: give what takes long to a command."""
+
+        def register(
+            function: Callable[Concatenate[E, P], Coroutine[Any, Any, None]],
+        ) -> Callable[Concatenate[E, P], Coroutine[Any, Any, None]]:
+            hints, problem = resolve_hints(function, 2)
+            self._handlers.append(
+                Handler(
+                    message=event,
+                    function=function,
+                    id=id or _id_of(function),
+                    aliases=(),
+                    batch=None,
+                    retry=None,
+                    middleware=tuple(middleware),
+                    concurrent=False,
+                    when_dead="skip",
+                    where=describe_place(function),
+                    hints=hints,
+                    hints_error=problem,
+                    live=True,
+                    group=group,
                 )
             )
             return function
@@ -197,3 +238,7 @@ class Router:
     def upcasters(self) -> list[Upcaster]:
         """Every upcaster."""
         return self._upcasters + [upcaster for router in self._routers for upcaster in router.upcasters()]
+
+
+def _id_of(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}".replace(".<locals>", "")

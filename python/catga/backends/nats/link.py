@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -52,8 +52,10 @@ class Answer:
 class Link:
     """Opened and closed with the transport; makes the connection again where it breaks."""
 
-    def __init__(self, options: NatsOptions) -> None:
+    def __init__(self, options: NatsOptions, troubled: Callable[[Exception], None] | None = None) -> None:
+        """`troubled` hears of what the driver only reports."""
         self.options = options
+        self._heard_of = troubled
         self.where: str = options.server.rpartition("@")[2]
         self._client: Client | None = None
         self._numbers = itertools.count()
@@ -181,3 +183,5 @@ class Link:
 
     async def _troubled(self, error: Exception) -> None:
         log.debug("%s: %s", self.where, error)
+        if self._heard_of is not None:
+            self._heard_of(error)

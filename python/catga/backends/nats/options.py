@@ -10,13 +10,15 @@ from catga.errors import ConfigurationError
 from catga.ports.options import Seconds, from_query
 
 _TOKEN = re.compile(r"[A-Za-z0-9_]{1,32}")
+Waiting = Annotated[int, msgspec.Meta(ge=1)]
 Replicas = Annotated[int, msgspec.Meta(ge=1, le=5)]
 
 
 class NatsOptions(msgspec.Struct, frozen=True):
     """`prefix` begins the names of Catga's streams and subjects. `replicas` is how many servers keep each message, `keep` for
     how many seconds at most. `lease`, `idle` and `timeout` are seconds: `idle` between looks for what came without the word
-    of its publisher, `timeout` how long the server may take for an answer."""
+    of its publisher, `timeout` how long the server may take for an answer. `waiting` is how many live messages may wait for
+    one subscriber; more are dropped."""
 
     server: str
     prefix: str = "catga"
@@ -25,6 +27,7 @@ class NatsOptions(msgspec.Struct, frozen=True):
     lease: Seconds = 10.0
     idle: Seconds = 0.25
     timeout: Seconds = 5.0
+    waiting: Waiting = 65_536
 
     @classmethod
     def parse(cls, url: str) -> "NatsOptions":

@@ -10,6 +10,7 @@ Each call of `make_store` gives another store object on the same data, as anothe
 
 from catga.testing.conformance.base import Conformance, Held, Stores
 from catga.testing.conformance.blobs import BlobsConformance
+from catga.testing.conformance.bus import BusConformance
 from catga.testing.conformance.inbox import InboxConformance
 from catga.testing.conformance.leases import LeasesConformance
 from catga.testing.conformance.outbox import OutboxConformance
@@ -21,6 +22,7 @@ from catga.testing.conformance.transport import TransportConformance
 
 __all__ = [
     "BlobsConformance",
+    "BusConformance",
     "Conformance",
     "Held",
     "InboxConformance",

@@ -1,0 +1,1 @@
+"""Live messages: who listens now hears them."""

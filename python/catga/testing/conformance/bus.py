@@ -1,0 +1,153 @@
+"""What every bus must do."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from catga.errors import AppClosed
+from catga.ports.bus import Bus, Topic
+from catga.testing.conformance.base import Conformance
+
+MakeBus = Callable[[], Bus]
+
+TOPIC, OTHER = Topic("prices", "PriceChanged"), Topic("prices", "PriceGone")
+
+
+class Listener:
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self._more = asyncio.Event()
+
+    async def hear(self, frame: bytes) -> None:
+        """As the port asks for."""
+        await asyncio.sleep(0)
+        self.frames.append(frame)
+        self._more.set()
+
+    async def heard(self, count: int) -> list[bytes]:
+        """So many, at least."""
+        async with asyncio.timeout(10):
+            while len(self.frames) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.frames
+
+
+class Buses:
+    """Opens buses for one test, and closes them after it."""
+
+    def __init__(self, make: MakeBus) -> None:
+        self._make = make
+        self._open: list[Bus] = []
+
+    async def open(self) -> Bus:
+        """Another app's."""
+        bus = self._make()
+        await bus.open()
+        self._open.append(bus)
+        return bus
+
+    async def close(self) -> None:
+        """All of them."""
+        for bus in reversed(self._open):
+            await bus.close()
+        self._open.clear()
+
+
+class BusConformance(Conformance):
+    """Each call of `make_bus` gives another app's object on the same bus."""
+
+    @pytest.fixture
+    def make_bus(self) -> MakeBus:
+        """Override: a function that gives another object on the same bus."""
+        raise NotImplementedError("override the fixture make_bus")
+
+    @pytest.fixture
+    def buses(self, make_bus: MakeBus) -> Buses:
+        """What tests open their buses with."""
+        return Buses(make_bus)
+
+    async def test_everybody_hears_all_in_order(self, buses: Buses) -> None:
+        sender, listeners = await buses.open(), [Listener() for _ in range(3)]
+        for listener in listeners:
+            await (await buses.open()).listen(TOPIC, None, listener.hear)
+        frames = [bytes([number, 0, 255]) * number for number in range(200)]
+        for frame in frames:
+            await sender.tell(TOPIC, frame)
+        for listener in listeners:
+            assert await listener.heard(200) == frames
+        assert sender.missed() == 0
+
+    async def test_one_of_a_group_hears_each(self, buses: Buses) -> None:
+        sender, listeners, alone = await buses.open(), [Listener() for _ in range(3)], Listener()
+        for listener in listeners:
+            await (await buses.open()).listen(TOPIC, "audit", listener.hear)
+        await (await buses.open()).listen(TOPIC, "other", alone.hear)
+        frames = [b"%d" % number for number in range(300)]
+        for frame in frames:
+            await sender.tell(TOPIC, frame)
+        # Whoever is told after all the others proves that these have arrived.
+        assert await alone.heard(300) == frames
+        async with asyncio.timeout(10):
+            while sum(len(listener.frames) for listener in listeners) < 300:  # noqa: ASYNC110 - three of them
+                await asyncio.sleep(0.001)
+        assert sorted(frame for listener in listeners for frame in listener.frames) == sorted(frames)
+        assert all(listener.frames for listener in listeners)
+
+    async def test_nothing_is_kept_and_topics_are_apart(self, buses: Buses) -> None:
+        sender, early, late = await buses.open(), Listener(), Listener()
+        await sender.tell(TOPIC, b"before anybody")
+        ears = await buses.open()
+        await ears.listen(TOPIC, None, early.hear)
+        await sender.tell(OTHER, b"of another type")
+        await sender.tell(Topic("costs", TOPIC.type), b"in another channel")
+        await sender.tell(TOPIC, b"now")
+        assert await early.heard(1) == [b"now"]
+        await ears.listen(TOPIC, None, late.hear)
+        await sender.tell(TOPIC, b"then")
+        assert await late.heard(1) == [b"then"]
+        assert await early.heard(2) == [b"now", b"then"]
+
+    async def test_names_may_hold_anything(self, buses: Buses) -> None:
+        bus, found = await buses.open(), Listener()
+        strange = Topic("shop.* > 価格", "a b.>")
+        await bus.listen(strange, "group of * one", found.hear)
+        await bus.tell(Topic("shop", "a"), b"not this")
+        await bus.tell(strange, b"this")
+        assert await found.heard(1) == [b"this"]
+
+    async def test_who_tells_hears_itself(self, buses: Buses) -> None:
+        bus, own = await buses.open(), Listener()
+        await bus.listen(TOPIC, None, own.hear)
+        await bus.tell(TOPIC, b"x")
+        assert await own.heard(1) == [b"x"]
+
+    async def test_what_was_heard_is_handled_before_the_end(self, buses: Buses, make_bus: MakeBus) -> None:
+        sender, ears, listener = await buses.open(), make_bus(), Listener()
+        await ears.open()
+        await ears.listen(TOPIC, None, listener.hear)
+        witness = Listener()
+        await (await buses.open()).listen(TOPIC, None, witness.hear)
+        for number in range(500):
+            await sender.tell(TOPIC, b"%d" % number)
+        await witness.heard(500)
+        await ears.close()
+        count = len(listener.frames)
+        assert count == 500
+        assert listener.frames == witness.frames
+        await sender.tell(TOPIC, b"after the end")
+        await witness.heard(501)
+        assert len(listener.frames) == count
+
+    async def test_a_closed_one_says_so(self, make_bus: MakeBus) -> None:
+        bus = make_bus()
+        with pytest.raises(AppClosed):
+            await bus.tell(TOPIC, b"x")
+        await bus.open()
+        await bus.close()
+        await bus.close()
+        with pytest.raises(AppClosed):
+            await bus.tell(TOPIC, b"x")
