@@ -48,7 +48,7 @@ class RetryInfo(msgspec.Struct, frozen=True):
 class HandlerInfo(msgspec.Struct, frozen=True):
     """One handler. `plan` says how it is called: pure ones touch no store, live ones hear what is broadcast; of those of one
     `group` one does. A `durable` one is reached through the store by `enqueue` and `publish`, whatever its plan. `retry` is
-    None where nothing would retry."""
+    None where nothing would retry. A `remote` one answers other processes."""
 
     id: str
     message: str
@@ -63,6 +63,7 @@ class HandlerInfo(msgspec.Struct, frozen=True):
     when_dead: str
     aliases: tuple[str, ...]
     group: str | None
+    remote: bool
 
 
 class ChannelInfo(msgspec.Struct, frozen=True):
@@ -159,6 +160,7 @@ def handler_info(app: Catga, handler: Handler, layers: Sequence[Any]) -> Handler
         handler.when_dead,
         handler.aliases,
         handler.group,
+        handler.remote,
     )
 
 

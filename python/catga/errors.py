@@ -20,7 +20,8 @@ CatgaError
 │   ├── NoStore                   CTG-2008
 │   ├── HandlerCancelled          CTG-2009
 │   ├── InvalidArgument           CTG-2010
-│   └── NoBus                     CTG-2011
+│   ├── NoBus                     CTG-2011
+│   └── NoAnswer                  CTG-2012
 ├── WireError
 │   ├── (FrameError, from the extension: CTG-3001 … CTG-3006)
 │   ├── UnknownMessageType        CTG-3010
@@ -189,6 +190,12 @@ class NoBus(CallError):
     """A live verb was used on an app that has no bus."""
 
     code = "CTG-2011"
+
+
+class NoAnswer(CallError):
+    """Nobody answers this type of message now: it was handled nowhere, and may be sent again."""
+
+    code = "CTG-2012"
 
 
 class HandlerCancelled(CallError):
@@ -370,13 +377,17 @@ class OutsideWindow(DeliveryError):
 
 
 class RemoteError(DeliveryError):
-    """An exception of another process, as data: never an unpickled class."""
+    """An exception of another process, as data, never an unpickled class: `type` names its class, `remote_code` is its code, if
+    it was one of Catga's."""
 
     code = "CTG-5003"
 
-    def __init__(self, what: str, *, type: str = "", where: str = "", why: str = "", fix: str = "") -> None:
+    def __init__(
+        self, what: str, *, type: str = "", remote_code: str = "", where: str = "", why: str = "", fix: str = ""
+    ) -> None:
         super().__init__(what, where=where, why=why, fix=fix)
         self.type = type
+        self.remote_code = remote_code
 
 
 class BlobMissing(DeliveryError):

@@ -45,6 +45,7 @@ class Running:
         self.streams: dict[type[Message], Callable[..., Any]] = {}
         self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
+        self._elsewhere: set[type[Message]] = set()
         self.delivery: Delivery | None = None
         self.live: Live | None = None
         self.timers: Timers = Timers(app.clock)
@@ -137,7 +138,7 @@ class Running:
         return await self._call(message, None, follower(self._app, message, parent))
 
     async def _call(self, message: Message, id: bytes | None, envelope: Envelope | None) -> Any:
-        if type(message) not in self.transactional:
+        if type(message) not in self.transactional and type(message) not in self._elsewhere:
             return await self._carrier.call(self._calls[type(message)], message, envelope, id)
         if envelope is not None:
             check_deadline(self._app, envelope)
@@ -225,7 +226,7 @@ class Running:
         self._carrier = Carrier(app, self.after, self._local.put, None if self.delivery is None else self._publish)
         if bus is not None:
             codec = Codec(self.registry.messages, app.name, self.registry.upcasts, app.wire, bus.max_bytes)
-            self.live = Live(app, bus, codec, self._carrier)
+            self.live = Live(app, bus, codec, self._carrier, self.timers, self._call)
         following: dict[type[Message], list[Any]] = {}
         apart: dict[type[Message], list[Any]] = {}
         for number, (handler, middleware, arguments) in enumerate(bound):
@@ -254,6 +255,8 @@ class Running:
                 if handler.kind == "event":
                     make = partial(call_of, handler, arguments, middleware)
                     self._carrier.add(handler, make, plan if handler.batch is not None else None)
+        if self.live is not None:
+            self._compose_remote(self.live, bound)
         for message in {*following, *apart}:
             if issubclass(message, Event):
                 self.after[message] = fan_out(message.__name__, following.get(message, []), apart.get(message, []))
@@ -261,6 +264,17 @@ class Running:
                 self.after[message] = following[message][0] if message not in self.plans else self._local.put
         self.after[Later] = self.schedule
         self.after[list] = partial(hand_over, self.after)
+
+    def _compose_remote(self, live: Live, bound: Sequence[tuple[Handler, Sequence[Any], list[Argument]]]) -> None:
+        """What others may send here, and what is declared here and handled elsewhere."""
+        handled = {handler.message for handler, _, _ in bound}
+        for handler, _, _ in bound:
+            if handler.remote:
+                live.answers(handler.message)
+        for message in self.registry.messages:
+            if message not in handled and message.__catga__.kind in ("command", "query"):
+                self.plans[message] = live.plan(message)
+                self._elsewhere.add(message)
 
     def _durable(self, handler: Handler, middleware: Sequence[Any], arguments: Sequence[Argument], number: int) -> None:
         if self.delivery is None:
@@ -321,10 +335,17 @@ class Running:
 
 
 def check_live(app: "Catga", handler: Handler) -> Sequence[ConfigurationError]:
-    """That a subscriber can hear, and promises nothing that it cannot keep."""
+    """That who is live or remote has a bus, and promises nothing that it cannot keep."""
+    message = handler.message.__name__
+    if handler.remote and app.bus is None:
+        what = f"the handler of {message} is remote, and app {app.name!r} has no bus"
+        fix = "give the app bus='nats://host:4222', or set CATGA_BUS"
+        return [NoBusMistake(what, where=handler.where, fix=fix)]
+    if handler.remote and (handler.batch is not None or handler.kind not in ("command", "query")):
+        what = f"the handler of {message} is remote, and has no single reply"
+        return [HandlerDefinitionError(what, where=handler.where, fix="make it the handler of one command or query")]
     if not handler.live:
         return ()
-    message = handler.message.__name__
     if handler.kind != "event":
         what, fix = f"{message} has a subscriber, and is no event", f"write `@app.handler({message})`"
     elif app.bus is None:

@@ -71,6 +71,8 @@ def _handler(handler: HandlerInfo) -> tuple[Any, ...]:
         plan = "live, every instance" if handler.group is None else f"live, one of group {handler.group}"
     elif handler.durable and handler.plan == "pure":
         plan = "pure by send, transactional by enqueue"
+    if handler.remote:
+        plan += ", answers others"
     if handler.when_dead == "block":
         plan += ", blocks its key when dead"
     return (handler.id, handler.message, plan, handler.middleware, _retry(handler.retry))

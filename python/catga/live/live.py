@@ -1,28 +1,49 @@
-"""`Live`: what an app tells the others now, and hears from them; at most once, with no store beside it."""
+"""`Live`: what an app tells and asks the others now, and hears from them; with no store beside it."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from catga.envelope import Codec, Headers
+import msgspec
+
+from catga.envelope import NAMED, Codec, Envelope, Headers
+from catga.errors import DeadlineExceeded, OutcomeUnknown
+from catga.live import answers
 from catga.mediator.carried import Carrier
 from catga.mediator.handlers import Handler
 from catga.mediator.pipeline import Call
-from catga.messages import Event, Message
+from catga.mediator.timers import Timers
+from catga.messages import Event, Message, reply_type
 from catga.ports.bus import Bus, Topic
 
 log: logging.Logger = logging.getLogger("catga.live")
 
 
-class Live:
-    """One app's side of a bus. Messages of a type are handled one after the other, as they come."""
+PATIENCE = 30.0
+"""Seconds for an answer, where the asker's message has no deadline."""
 
-    def __init__(self, app: Any, bus: Bus, codec: Codec, carrier: Carrier) -> None:
+
+class Handle(Protocol):
+    """Runs a message's handler as it would run for a caller of this process."""
+
+    async def __call__(self, message: Message, id: bytes | None, envelope: Envelope | None, /) -> Any:
+        """Its reply."""
+        ...
+
+
+class Live:
+    """One app's side of a bus. Events of a type are handled one after the other, as they come; questions at once."""
+
+    def __init__(self, app: Any, bus: Bus, codec: Codec, carrier: Carrier, timers: Timers, handle: Handle) -> None:
         self._app = app
         self._bus = bus
         self._codec = codec
         self._carrier = carrier
+        self._timers = timers
+        self._handle = handle
+        self._answers: list[type[Message]] = []
         self._calls: dict[tuple[type[Message], str | None], list[Call]] = {}
         self._told: set[tuple[str, str]] = set()
         self._heard = 0
@@ -33,11 +54,33 @@ class Live:
         """A subscriber, before the start."""
         self._calls.setdefault((handler.message, handler.group), []).append(call)
 
+    def answers(self, message: type[Message]) -> None:
+        """Others may send it here; before the start."""
+        self._answers.append(message)
+
+    def plan(self, message: type[Message]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """A function of (message, id, envelope) that asks who handles it elsewhere."""
+        decode = msgspec.msgpack.Decoder(reply_type(message)).decode
+        topic = self._topic(message)
+
+        async def plan(message: Message, id: bytes | None = None, envelope: Envelope | None = None) -> Any:
+            now = self._app.clock.wall_ms()
+            id, flags = (self._app.ids.next(now), 0) if id is None else (id, NAMED)
+            ext, deadline = (None, 0) if envelope is None else (envelope.ext, envelope.deadline_ms)
+            seconds = (deadline - now) / 1000 if deadline else PATIENCE
+            if seconds <= 0:
+                raise DeadlineExceeded(f"{topic.type} was not sent: its deadline has passed")
+            out = self._codec.encode(message, id, now, now, deadline, ext, flags)
+            return answers.read(await self._ask(topic, out.frame, id, seconds), decode, f"{topic.type} {id.hex()}")
+
+        return plan
+
     async def start(self) -> None:
         """Listens."""
+        for message in self._answers:
+            await self._bus.answer(self._topic(message), self._reply)
         for (message, group), calls in self._calls.items():
-            topic = Topic(message.__catga__.channel or self._app.name, message.__catga__.name)
-            await self._bus.listen(topic, group, partial(self._hear, calls))
+            await self._bus.listen(self._topic(message), group, partial(self._hear, calls))
 
     async def tell(self, event: Event, headers: Headers | None) -> None:
         """To whoever listens."""
@@ -71,6 +114,50 @@ class Live:
                     log.exception(
                         "a subscriber of %s has failed; the next failures of this kind are only counted", envelope.type
                     )
+
+    async def _reply(self, frame: bytes) -> bytes:
+        (item,) = self._codec.receive((frame,), self._app.clock.wall_ms())
+        if not isinstance(item, tuple):
+            self._refuse(item)
+            return answers.failed(item)
+        message, envelope = item
+        try:
+            return answers.replied(await self._handle(message, envelope.id, envelope))
+        except Exception as error:
+            self._failed += 1
+            if self._first(envelope.type, type(error).__qualname__):
+                log.exception(
+                    "%s has failed for another process; the next failures of this kind are only counted", envelope.type
+                )
+            return answers.failed(error)
+
+    async def _ask(self, topic: Topic, frame: bytes, id: bytes, seconds: float) -> bytes:
+        asking = asyncio.ensure_future(self._bus.ask(topic, frame, seconds))
+        late = False
+
+        def end() -> None:
+            nonlocal late
+            late = True
+            asking.cancel()
+
+        timer = self._timers.after(seconds, end)
+        try:
+            return await asking
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if not late and not isinstance(error, TimeoutError):
+                raise
+            raise OutcomeUnknown(
+                f"no answer to {topic.type} within {seconds:g} s",
+                where=f"message {id.hex()}",
+                why="it may have been handled, or not",
+                fix=f"send it again with id={id.hex()!r}: a handler that writes gives its stored reply",
+            ) from error
+        finally:
+            self._timers.cancel(timer)
+            asking.cancel()
+
+    def _topic(self, message: type[Message]) -> Topic:
+        return Topic(message.__catga__.channel or self._app.name, message.__catga__.name)
 
     def _refuse(self, wrong: Any) -> None:
         code = str(getattr(wrong, "code", type(wrong).__name__))

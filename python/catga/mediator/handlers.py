@@ -65,6 +65,8 @@ class Handler(msgspec.Struct, eq=False):
     """It hears what is told now, and nothing that was sent durably."""
     group: str | None = None
     """Of live ones: one of those with the same group hears each message."""
+    remote: bool = False
+    """Other processes may send its message, and have its reply."""
 
     @property
     def kind(self) -> str:

@@ -61,12 +61,19 @@ class Router:
         retry: Retry | None = None,
         middleware: tuple[Middleware, ...] = (),
         when_dead: Literal["skip", "block"] = "skip",
+        remote: bool = False,
     ) -> Callable[
         [Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]
     ]: ...
     @overload
     def handler(
-        self, message: type[Query[S]], /, *, id: str | None = None, middleware: tuple[Middleware, ...] = ()
+        self,
+        message: type[Query[S]],
+        /,
+        *,
+        id: str | None = None,
+        middleware: tuple[Middleware, ...] = (),
+        remote: bool = False,
     ) -> Callable[
         [Callable[Concatenate[A, P], Coroutine[Any, Any, S]]], Callable[Concatenate[A, P], Coroutine[Any, Any, S]]
     ]: ...
@@ -125,7 +132,7 @@ class Router:
         `id` names it durably (default: module and name), `aliases` are names it had; `retry` says when it runs again,
         `middleware` wraps it innermost; `concurrent` lets an event's handler run beside the others; `when_dead` says
         what happens to a key whose head became a dead letter: `skip` goes on, `block` waits for the replay; `batch`
-        makes it a handler of lists.
+        makes it a handler of lists; a `remote` one answers what other processes `send` over the bus.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,6 +151,7 @@ class Router:
                     where=describe_place(function),
                     hints=hints,
                     hints_error=problem,
+                    remote=options.get("remote", False),
                 )
             )
             return function

@@ -3,8 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
+from catga.errors import NoAnswer
+
 Hear: TypeAlias = Callable[[bytes], Awaitable[None]]
 """Called with one frame after the other; raises nothing."""
+
+Reply: TypeAlias = Callable[[bytes], Awaitable[bytes]]
+"""Called with a question, gives its answer; raises nothing."""
 
 
 class Topic(NamedTuple):
@@ -12,6 +17,16 @@ class Topic(NamedTuple):
 
     channel: str
     type: str
+
+
+def no_answer(topic: Topic) -> NoAnswer:
+    """The error of a bus on which nobody answers a topic."""
+    return NoAnswer(
+        f"nobody answers {topic.type}",
+        where=f"channel {topic.channel}",
+        why="no running app on the bus has a handler for it that is remote",
+        fix=f"start one that has `@app.handler({topic.type}, remote=True)`, or name its channel in the class",
+    )
 
 
 class Bus(Protocol):
@@ -34,6 +49,15 @@ class Bus(Protocol):
 
     async def listen(self, topic: Topic, group: str | None, hear: Hear) -> None:
         """From its return on. Of those that listen as one `group`, one hears each message; without it everybody does."""
+        ...
+
+    async def ask(self, topic: Topic, frame: bytes, seconds: float) -> bytes:
+        """One answer. `NoAnswer` where nobody answers this topic, `TimeoutError` where no answer came: it may have been
+        handled."""
+        ...
+
+    async def answer(self, topic: Topic, reply: Reply) -> None:
+        """From its return on, in turn with the others that answer this topic; several questions at once."""
         ...
 
     def missed(self) -> int:

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 from catga.backends.users import Users
 from catga.errors import AppClosed
-from catga.ports.bus import Hear, Topic
+from catga.ports.bus import Hear, Reply, Topic, no_answer
 
 MOST = 65_536
 """Messages that wait for one listener; more are dropped, as a broker does it."""
@@ -52,6 +52,7 @@ class Line:
 
     def __init__(self) -> None:
         self.ears: dict[Topic, list[Ear]] = {}
+        self.mouths: dict[Topic, deque[Reply]] = {}
         self._turns: dict[tuple[Topic, str], int] = {}
 
     def tell(self, topic: Topic, frame: bytes) -> None:
@@ -67,6 +68,15 @@ class Line:
             self._turns[topic, group] = turn + 1
             ears[turn % len(ears)].put(frame)
 
+    async def ask(self, topic: Topic, frame: bytes) -> bytes:
+        """Of those that answer, each in turn."""
+        mouths = self.mouths.get(topic)
+        if not mouths:
+            raise no_answer(topic)
+        mouths.rotate(-1)
+        # What answers goes on when the asker does not wait any more, as in another process.
+        return await asyncio.shield(asyncio.ensure_future(mouths[-1](frame)))
+
 
 _lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
 
@@ -78,6 +88,7 @@ class MemoryBus:
         self.max_bytes: int = 512 * 1024 * 1024
         self._line = _lines.setdefault(name, Line()) if name else Line()
         self._ours: list[tuple[Topic, Ear]] = []
+        self._answering: list[tuple[Topic, Reply]] = []
         self._users = Users()
         self._open = False
 
@@ -92,7 +103,7 @@ class MemoryBus:
     async def tell(self, topic: Topic, frame: bytes) -> None:
         """See the port."""
         if not self._open:
-            raise AppClosed("the bus is not open", where="memory://", fix="await bus.open() first")
+            raise _closed()
         self._line.tell(topic, frame)
 
     async def listen(self, topic: Topic, group: str | None, hear: Hear) -> None:
@@ -100,6 +111,17 @@ class MemoryBus:
         ear = Ear(group, hear)
         self._ours.append((topic, ear))
         self._line.ears.setdefault(topic, []).append(ear)
+
+    async def ask(self, topic: Topic, frame: bytes, seconds: float) -> bytes:
+        """See the port; the asker keeps the time."""
+        if not self._open:
+            raise _closed()
+        return await self._line.ask(topic, frame)
+
+    async def answer(self, topic: Topic, reply: Reply) -> None:
+        """See the port."""
+        self._line.mouths.setdefault(topic, deque()).append(reply)
+        self._answering.append((topic, reply))
 
     def missed(self) -> int:
         """See the port."""
@@ -110,8 +132,15 @@ class MemoryBus:
 
     async def _end(self) -> None:
         self._open = False
+        answering, self._answering = self._answering, []
+        for topic, reply in answering:
+            self._line.mouths[topic].remove(reply)
         ours, self._ours = self._ours, []
         for topic, ear in ours:
             self._line.ears[topic].remove(ear)
         for _, ear in ours:
             await ear.close()
+
+
+def _closed() -> AppClosed:
+    return AppClosed("the bus is not open", where="memory://", fix="await bus.open() first")

@@ -2,18 +2,24 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import SlowConsumerError
+from nats.errors import NoRespondersError, SlowConsumerError
 
 from catga.backends.nats.failures import transport_error
 from catga.backends.nats.link import Link
 from catga.backends.nats.options import NatsOptions, token
 from catga.backends.users import Users
-from catga.ports.bus import Hear, Topic
+from catga.ports.bus import Hear, Reply, Topic, no_answer
 
 log: logging.Logger = logging.getLogger("catga.nats")
+
+AT_ONCE = 256
+"""Questions of one topic that are worked on at once; the others wait."""
+ANSWERING = "answering"
+"""The group of all that answer: each question has one answer."""
 
 
 class NatsBus:
@@ -21,9 +27,10 @@ class NatsBus:
 
     def __init__(self, options: NatsOptions) -> None:
         self.max_bytes: int = 1024 * 1024 - 4096
-        self._prefix = options.prefix
+        self._options = options
         self._link = Link(options, self._troubled)
         self._subscriptions: list[Subscription] = []
+        self._answering: set[asyncio.Task[None]] = set()
         self._users = Users()
         self._missed = 0
 
@@ -38,7 +45,7 @@ class NatsBus:
     async def tell(self, topic: Topic, frame: bytes) -> None:
         """See the port. While the connection is made again what is told waits in memory, as far as the driver has room."""
         try:
-            await self._link.client.publish(self._subject(topic), frame)
+            await self._link.client.publish(self._subject("live", topic), frame)
         except Exception as error:
             raise transport_error(error, self._link.where) from error
 
@@ -48,26 +55,59 @@ class NatsBus:
         async def heard(message: Msg) -> None:
             await hear(message.data)
 
+        await self._subscribe(self._subject("live", topic), "" if group is None else token(group), heard)
+
+    async def ask(self, topic: Topic, frame: bytes, seconds: float) -> bytes:
+        """See the port."""
         try:
-            client = self._link.client
-            self._subscriptions.append(
-                await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
-                    self._subject(topic),
-                    queue="" if group is None else token(group),
-                    cb=heard,
-                    pending_msgs_limit=self._link.options.waiting,
-                )
-            )
-            await client.flush(max(1, round(self._link.options.timeout)))
+            answer = await self._link.client.request(self._subject("ask", topic), frame, timeout=seconds)
+        except NoRespondersError as error:
+            raise no_answer(topic) from error
+        except TimeoutError:
+            raise
         except Exception as error:
             raise transport_error(error, self._link.where) from error
+        return answer.data
+
+    async def answer(self, topic: Topic, reply: Reply) -> None:
+        """See the port."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def answered(message: Msg) -> None:
+            try:
+                await self._link.client.publish(message.reply, await reply(message.data))
+            except Exception as error:
+                log.warning("an answer to %s could not be sent: %s", topic.type, error)
+            finally:
+                room.release()
+
+        async def asked(message: Msg) -> None:
+            await room.acquire()
+            task = asyncio.create_task(answered(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        await self._subscribe(self._subject("ask", topic), ANSWERING, asked)
 
     def missed(self) -> int:
         """See the port."""
         return self._missed
 
-    def _subject(self, topic: Topic) -> str:
-        return f"{self._prefix}.live.{token(topic.channel)}.{token(topic.type)}"
+    def _subject(self, kind: str, topic: Topic) -> str:
+        return f"{self._options.prefix}.{kind}.{token(topic.channel)}.{token(topic.type)}"
+
+    async def _subscribe(self, subject: str, group: str, heard: Callable[[Msg], Awaitable[None]]) -> None:
+        try:
+            client = self._link.client
+            self._subscriptions.append(
+                await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
+                    subject, queue=group, cb=heard, pending_msgs_limit=self._options.waiting
+                )
+            )
+            # From here on the server knows it.
+            await client.flush(max(1, round(self._options.timeout)))
+        except Exception as error:
+            raise transport_error(error, self._link.where) from error
 
     def _troubled(self, error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
@@ -82,8 +122,10 @@ class NatsBus:
         subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             try:
-                async with asyncio.timeout(self._link.options.timeout):
-                    await subscription.drain()
+                async with asyncio.timeout(self._options.timeout):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # the driver says nothing
             except Exception as error:
                 log.debug("closing: %s", error)
+        if self._answering:
+            await asyncio.wait(self._answering)
         await self._link.close()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from catga.errors import AppClosed
-from catga.ports.bus import Bus, Topic
+from catga.errors import AppClosed, NoAnswer
+from catga.ports.bus import Bus, Reply, Topic
 from catga.testing.conformance.base import Conformance
 
 MakeBus = Callable[[], Bus]
@@ -142,6 +142,75 @@ class BusConformance(Conformance):
         await witness.heard(501)
         assert len(listener.frames) == count
 
+    async def test_each_question_has_one_answer(self, buses: Buses) -> None:
+        asker, asked = await buses.open(), [0, 0, 0]
+
+        def answerer(number: int) -> Reply:
+            async def reply(frame: bytes) -> bytes:
+                asked[number] += 1
+                await asyncio.sleep(0.001)
+                return b"to " + frame
+
+            return reply
+
+        for number in range(3):
+            await (await buses.open()).answer(TOPIC, answerer(number))
+        frames = [b"%d" % number for number in range(100)]
+        found = await asyncio.gather(*(asker.ask(TOPIC, frame, 10) for frame in frames))
+        assert found == [b"to " + frame for frame in frames]
+        assert sum(asked) == 100
+        assert all(asked)
+
+    async def test_nobody_answers(self, buses: Buses) -> None:
+        asker, ears = await buses.open(), await buses.open()
+        with pytest.raises(NoAnswer):
+            await asker.ask(TOPIC, b"x", 10)
+
+        async def reply(frame: bytes) -> bytes:
+            return frame
+
+        # Who listens to a topic does not answer it.
+        await ears.listen(TOPIC, None, Listener().hear)
+        await ears.answer(OTHER, reply)
+        with pytest.raises(NoAnswer):
+            await asker.ask(TOPIC, b"x", 10)
+        assert await asker.ask(OTHER, b"x", 10) == b"x"
+
+    async def test_what_was_asked_by_the_end_is_answered(self, buses: Buses, make_bus: MakeBus) -> None:
+        asker, answerer, begun = await buses.open(), make_bus(), asyncio.Event()
+        await answerer.open()
+
+        async def reply(frame: bytes) -> bytes:
+            begun.set()
+            await asyncio.sleep(0.05)
+            return frame
+
+        await answerer.answer(TOPIC, reply)
+        asking = asyncio.ensure_future(asker.ask(TOPIC, b"x", 10))
+        await begun.wait()
+        await answerer.close()
+        assert await asking == b"x"
+        with pytest.raises(NoAnswer):
+            await asker.ask(TOPIC, b"x", 10)
+
+    async def test_an_asker_that_gives_up_disturbs_nobody(self, buses: Buses) -> None:
+        asker, ended = await buses.open(), asyncio.Event()
+
+        async def reply(frame: bytes) -> bytes:
+            if frame == b"slow":
+                await asyncio.sleep(0.05)
+                ended.set()
+            return frame
+
+        await (await buses.open()).answer(TOPIC, reply)
+        asking = asyncio.ensure_future(asker.ask(TOPIC, b"slow", 10))
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        assert await asker.ask(TOPIC, b"x", 10) == b"x"
+        await asyncio.wait_for(ended.wait(), 10)
+
     async def test_a_closed_one_says_so(self, make_bus: MakeBus) -> None:
         bus = make_bus()
         with pytest.raises(AppClosed):
@@ -151,3 +220,5 @@ class BusConformance(Conformance):
         await bus.close()
         with pytest.raises(AppClosed):
             await bus.tell(TOPIC, b"x")
+        with pytest.raises(AppClosed):
+            await bus.ask(TOPIC, b"x", 1)
