@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
-from tests.unit.scene import Elsewhere, Scene
+from tests.unit.scene import Elsewhere, Faulty, Scene
 
 from catga import Catga, Command, Context, Event, Transaction
+from catga.backends.memory import MemoryOptions
 from catga.clock import sleep
 from catga.testing import run
 
@@ -23,9 +25,10 @@ class Told(Event, key="key"):
 class Relayed:
     """Instances of an app whose queue is not their store."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: float = 10.0) -> None:
         self.scene = Scene()
-        self.queue: Elsewhere = self.scene.elsewhere()
+        self.scene.options = msgspec.structs.replace(self.scene.options, lease=lease)
+        self.queue = Elsewhere(Faulty(MemoryOptions(lease=lease), self.scene.clock))
         self.done: list[int] = []
 
     def app(self) -> Catga:
@@ -140,8 +143,9 @@ def test_instances_share_the_parts_and_none_is_published_twice() -> None:
     assert sorted(relayed.done) == list(range(64))
 
 
-def test_who_stops_gives_its_parts_back_at_once_and_who_crashes_later() -> None:
-    relayed = Relayed()
+@pytest.mark.parametrize("lease", [10.0, 2.0])
+def test_who_stops_gives_its_parts_back_at_once_and_who_crashes_after_the_lease(lease: float) -> None:
+    relayed = Relayed(lease)
 
     async def story() -> None:
         scene = relayed.scene

@@ -15,8 +15,6 @@ log: logging.Logger = logging.getLogger("catga.relay")
 SCOPE = "@relay"
 MOST = 500
 """Rows in one publication."""
-TTL = 10.0
-"""Seconds a part stays with a relay that says nothing."""
 
 
 class Relay:
@@ -56,7 +54,7 @@ class Relay:
         while True:
             busy = False
             try:
-                if self._clock.monotonic() - self._renewed > TTL / 3:
+                if self._clock.monotonic() - self._renewed > self._store.lease / 3:
                     await self._renew()
                 now = self._clock.monotonic()
                 busy = await self._publish([lease for lease in self._leases if lease.valid_until > now])
@@ -70,7 +68,7 @@ class Relay:
 
     async def _renew(self) -> None:
         before = self._clock.monotonic()
-        share = await self._store.claim(SCOPE, self._owner, PARTS, TTL)
+        share = await self._store.claim(SCOPE, self._owner, PARTS, self._store.lease)
         self._renewed = before
         spare = sorted(share.leases, key=lambda lease: -lease.part)[: share.surplus]
         if spare:

@@ -147,6 +147,8 @@ class Store(Protocol):
     """Where an app keeps what must survive it. All instances of an app share one."""
 
     store_id: str
+    lease: float
+    """Seconds that a part of the outbox stays with a relay that says nothing."""
     tables: bool
     """Whether handlers can write to it, through `Transaction` and `Connection`."""
 

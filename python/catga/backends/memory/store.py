@@ -35,6 +35,7 @@ class MemoryStore:
         self.clock = clock
         self.data: Data = shared(options.name) if options.name else Data()
         self.store_id: str = self.data.store_id
+        self.lease: float = options.lease
         self.bell: Bell = Bell(clock)
         self.hold = hold
         self._queued = False

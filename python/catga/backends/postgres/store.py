@@ -58,6 +58,7 @@ class PostgresStore:
         self.options = options
         self.clock = clock
         self.store_id: str = options.identity
+        self.lease: float = options.lease
         self.database: Database = Database(options)
         dialect = Dialect(
             prefix=f"{options.schema}.",

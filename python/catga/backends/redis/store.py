@@ -37,6 +37,7 @@ class RedisStore:
         self.options = options
         self.clock = clock
         self.store_id: str = options.identity
+        self.lease: float = options.lease
         self.link: Link = Link(options)
         self.bell: Bell = Bell(clock)
         self.version: int = 0

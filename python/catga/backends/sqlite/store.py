@@ -45,6 +45,7 @@ class SqliteStore:
         self.options = options
         self.clock = clock
         self.store_id: str = f"sqlite:{options.absolute}"
+        self.lease: float = options.lease
         self.database: Database = Database(options)
         self.names: Names = Names(DIALECT, NAMES)
         self.bell: Bell = Bell(clock)
