@@ -336,6 +336,8 @@ class Running:
 
 def check_live(app: "Catga", handler: Handler) -> Sequence[ConfigurationError]:
     """That who is live or remote has a bus, and promises nothing that it cannot keep."""
+    if not (handler.live or handler.remote) or not isinstance(handler.message, type):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return ()  # what is no message is named elsewhere
     message = handler.message.__name__
     if handler.remote and app.bus is None:
         what = f"the handler of {message} is remote, and app {app.name!r} has no bus"
