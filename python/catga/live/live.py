@@ -65,13 +65,13 @@ class Live:
 
         async def plan(message: Message, id: bytes | None = None, envelope: Envelope | None = None) -> Any:
             now = self._app.clock.wall_ms()
-            id, flags = (self._app.ids.next(now), 0) if id is None else (id, NAMED)
+            own: bytes = self._app.ids.next(now) if id is None else id
             ext, deadline = (None, 0) if envelope is None else (envelope.ext, envelope.deadline_ms)
             seconds = (deadline - now) / 1000 if deadline else PATIENCE
             if seconds <= 0:
                 raise DeadlineExceeded(f"{topic.type} was not sent: its deadline has passed")
-            out = self._codec.encode(message, id, now, now, deadline, ext, flags)
-            return answers.read(await self._ask(topic, out.frame, id, seconds), decode, f"{topic.type} {id.hex()}")
+            out = self._codec.encode(message, own, now, now, deadline, ext, 0 if id is None else NAMED)
+            return answers.read(await self._ask(topic, out.frame, own, seconds), decode, f"{topic.type} {own.hex()}")
 
         return plan
 
