@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -265,9 +266,9 @@ def test_who_is_too_slow_misses_events() -> None:
         fast, found, going = MemoryBus(""), [], asyncio.Event()
         await fast.open()
 
-        async def hear(frame: bytes) -> None:
+        async def hear(frames: Sequence[bytes]) -> None:
             await going.wait()
-            found.append(frame)
+            found.extend(frames)
 
         await fast.listen(Topic("a", "b"), None, hear)
         for _ in range(MOST + 10):

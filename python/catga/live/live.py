@@ -98,13 +98,15 @@ class Live:
             "missed": self._bus.missed(),
         }
 
-    async def _hear(self, calls: Sequence[Call], frame: bytes) -> None:
-        (item,) = self._codec.receive((frame,), self._app.clock.wall_ms())
-        if not isinstance(item, tuple):
-            self._refuse(item)
-            return
-        message, envelope = item
-        self._heard += 1
+    async def _hear(self, calls: Sequence[Call], frames: Sequence[bytes]) -> None:
+        for item in self._codec.receive(frames, self._app.clock.wall_ms()):
+            if isinstance(item, tuple):
+                self._heard += 1
+                await self._handle_live(calls, *item)
+            else:
+                self._refuse(item)
+
+    async def _handle_live(self, calls: Sequence[Call], message: Message, envelope: Envelope) -> None:
         for call in calls:
             try:
                 await self._carrier.call(call, message, envelope, None)

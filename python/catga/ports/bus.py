@@ -1,12 +1,12 @@
 """What carries live messages between processes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from catga.errors import NoAnswer
 
-Hear: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Called with one frame after the other; raises nothing."""
+Hear: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Called with the frames that have come, in their order; raises nothing."""
 
 Reply: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 """Called with a question, gives its answer; raises nothing."""
@@ -44,7 +44,8 @@ class Bus(Protocol):
         ...
 
     async def tell(self, topic: Topic, frame: bytes) -> None:
-        """Sends it on its way; nobody says whether it arrived. `TransportUnavailable` where it cannot even leave."""
+        """Sends it on its way, with others that are told at the same time; nobody says whether it arrived.
+        `TransportUnavailable` where those before it could not even leave."""
         ...
 
     async def listen(self, topic: Topic, group: str | None, hear: Hear) -> None:

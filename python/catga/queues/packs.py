@@ -26,14 +26,21 @@ class Pack(msgspec.Struct, frozen=True):
 
 def packed(batch: Sequence[Outgoing], urgent: Sequence[bool], most_bytes: int) -> Iterator[list[Pack]]:
     """For each part (and rank) its packs, in order. One that holds a single message may be larger than `most_bytes`."""
+    frames = [message.frame for message in batch]
     lines: dict[tuple[str, int, bool], list[int]] = {}
     for place, message in enumerate(batch):
         lines.setdefault((message.channel, message.part, urgent[place]), []).append(place)
     for (channel, part, first), places in lines.items():
         yield [
             Pack(channel, part, first, items, _encode([batch[place].frame for place in items]))
-            for items in _cut(batch, places, most_bytes)
+            for items in _cut(frames, places, most_bytes)
         ]
+
+
+def packs(frames: Sequence[bytes], most_bytes: int) -> Iterator[bytes]:
+    """Frames as few payloads, in their order; one alone as it is."""
+    for items in _cut(frames, range(len(frames)), most_bytes):
+        yield frames[items[0]] if len(items) == 1 else _encode([frames[place] for place in items])
 
 
 def unpacked(payload: bytes) -> Sequence[bytes]:
@@ -45,11 +52,11 @@ def unpacked(payload: bytes) -> Sequence[bytes]:
     return frames if 0 < len(frames) <= FRAMES else [payload]
 
 
-def _cut(batch: Sequence[Outgoing], places: Sequence[int], most_bytes: int) -> Iterator[list[int]]:
+def _cut(frames: Sequence[bytes], places: Sequence[int], most_bytes: int) -> Iterator[list[int]]:
     items: list[int] = []
     size = 0
     for place in places:
-        length = len(batch[place].frame) + 9
+        length = len(frames[place]) + 9
         if items and (size + length > most_bytes or len(items) == FRAMES):
             yield items
             items, size = [], 0

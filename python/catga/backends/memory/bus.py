@@ -41,8 +41,9 @@ class Ear:
     async def _work(self) -> None:
         while not self._closing or self._waiting:
             await self._some.wait()
-            while self._waiting:
-                await self._hear(self._waiting.popleft())
+            frames = list(self._waiting)
+            self._waiting.clear()
+            await self._hear(frames)
             if not self._closing:
                 self._some.clear()
 

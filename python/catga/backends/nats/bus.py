@@ -13,9 +13,12 @@ from catga.backends.nats.link import Link
 from catga.backends.nats.options import NatsOptions, token
 from catga.backends.users import Users
 from catga.ports.bus import Hear, Reply, Topic, no_answer
+from catga.queues.packs import packs, unpacked
 
 log: logging.Logger = logging.getLogger("catga.nats")
 
+PACK = 256 * 1024
+"""Bytes of events that go out together."""
 AT_ONCE = 256
 """Questions of one topic that are worked on at once; the others wait."""
 ANSWERING = "answering"
@@ -33,10 +36,16 @@ class NatsBus:
         self._answering: set[asyncio.Task[None]] = set()
         self._users = Users()
         self._missed = 0
+        self._waiting: dict[str, list[bytes]] = {}
+        self._size = 0
+        self._some = asyncio.Event()
+        self._teller: asyncio.Task[None] | None = None
+        self._stuck: Exception | None = None
+        """Why the last events could not leave, while the connection is away."""
 
     async def open(self) -> None:
         """See the port."""
-        await self._users.join(self._link.open)
+        await self._users.join(self._open)
 
     async def close(self) -> None:
         """See the port."""
@@ -44,16 +53,23 @@ class NatsBus:
 
     async def tell(self, topic: Topic, frame: bytes) -> None:
         """See the port. While the connection is made again what is told waits in memory, as far as the driver has room."""
-        try:
-            await self._link.client.publish(self._subject("live", topic), frame)
-        except Exception as error:
-            raise transport_error(error, self._link.where) from error
+        client = self._link.client
+        if self._stuck is not None:
+            if not client.is_connected:
+                raise transport_error(self._stuck, self._link.where) from self._stuck
+            self._stuck = None
+        self._waiting.setdefault(self._subject("live", topic), []).append(frame)
+        self._size += len(frame)
+        self._some.set()
+        if self._size > PACK:
+            # Whoever tells faster than the others of this loop may run waits for them.
+            await asyncio.sleep(0)
 
     async def listen(self, topic: Topic, group: str | None, hear: Hear) -> None:
         """See the port."""
 
         async def heard(message: Msg) -> None:
-            await hear(message.data)
+            await hear(unpacked(message.data))
 
         await self._subscribe(self._subject("live", topic), "" if group is None else token(group), heard)
 
@@ -104,8 +120,9 @@ class NatsBus:
                     subject, queue=group, cb=heard, pending_msgs_limit=self._options.waiting
                 )
             )
-            # From here on the server knows it.
-            await client.flush(max(1, round(self._options.timeout)))
+            # The driver's ping may pass what it has not sent yet: with the second one's answer the server knows it.
+            for _ in range(2):
+                await client.flush(max(1, round(self._options.timeout)))
         except Exception as error:
             raise transport_error(error, self._link.where) from error
 
@@ -118,7 +135,34 @@ class NatsBus:
                 )
             self._missed += 1
 
+    async def _open(self) -> None:
+        await self._link.open()
+        self._some = asyncio.Event()
+        self._teller = asyncio.create_task(self._tell_all(), name="catga-nats-bus")
+
+    async def _tell_all(self) -> None:
+        """What was told in one turn of the loop leaves together: the driver costs as much for one as for many."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            await self._tell_waiting()
+
+    async def _tell_waiting(self) -> None:
+        waiting, self._waiting, self._size = self._waiting, {}, 0
+        for subject, frames in waiting.items():
+            for pack in packs(frames, PACK):
+                try:
+                    await self._link.client.publish(subject, pack)
+                except Exception as error:
+                    if self._stuck is None:
+                        log.warning("events cannot leave and are dropped: %s", error)
+                    self._stuck = error
+
     async def _close(self) -> None:
+        if self._teller is not None:
+            self._teller.cancel()
+            await asyncio.wait([self._teller])
+            await self._tell_waiting()
         subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             try:

@@ -89,11 +89,11 @@ class Link:
         """Sends what is left to send."""
         client, self._client = self._client, None
         if client is not None and not client.is_closed:
-            try:
-                await client.flush(1)
-            except Exception as error:
-                log.debug("closing: %s", error)
-            await client.close()
+            for end in (lambda: client.flush(1), client.close):  # type: ignore[no-untyped-call]
+                try:
+                    await end()
+                except Exception as error:
+                    log.debug("closing: %s", error)
 
     @property
     def client(self) -> Client:

@@ -17,8 +17,8 @@ Replicas = Annotated[int, msgspec.Meta(ge=1, le=5)]
 class NatsOptions(msgspec.Struct, frozen=True):
     """`prefix` begins the names of Catga's streams and subjects. `replicas` is how many servers keep each message, `keep` for
     how many seconds at most. `lease`, `idle` and `timeout` are seconds: `idle` between looks for what came without the word
-    of its publisher, `timeout` how long the server may take for an answer. `waiting` is how many live messages may wait for
-    one subscriber; more are dropped."""
+    of its publisher, `timeout` how long the server may take for an answer. `waiting` is how many
+    lists of live events (what was told in one turn of a loop) may wait for one subscriber; more are dropped."""
 
     server: str
     prefix: str = "catga"
