@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -89,7 +89,8 @@ class Link:
         """Sends what is left to send."""
         client, self._client = self._client, None
         if client is not None and not client.is_closed:
-            for end in (lambda: client.flush(1), client.close):  # type: ignore[no-untyped-call]
+            ends: list[Callable[[], Awaitable[None]]] = [lambda: client.flush(1), client.close]
+            for end in ends:
                 try:
                     await end()
                 except Exception as error:
