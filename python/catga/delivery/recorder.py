@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from catga import _core
+from catga.envelope.refusals import Refusals
 from catga.ports.store import Parked, ParkedState
 
 
@@ -15,8 +16,7 @@ class Recorder:
         self.redeliveries: int = 0
         self.retries: int = 0
         self.dead: int = 0
-        self.refusals: dict[str, int] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._refusals = Refusals()
         self.latency: _core.Histogram = _core.Histogram()
 
     def handled(self, dues_ms: Sequence[int], now_ms: int) -> None:
@@ -33,13 +33,9 @@ class Recorder:
 
     def refused(self, channel: str, error: Exception) -> bool:
         """A message that cannot be read or is not trusted goes to the dead letters; whether it is the first of its channel
-        for this reason. Who can send a few can send millions: they are told of once."""
+        for this reason."""
         self.dead += 1
-        code = str(getattr(error, "code", type(error).__name__))
-        self.refusals[code] = self.refusals.get(code, 0) + 1
-        first = (channel, code) not in self._told
-        self._told.add((channel, code))
-        return first
+        return self._refusals.add(channel, error)
 
     def redelivered(self, count: int) -> None:
         """Messages that came again: their marks said so, or an instance that ended without a word had, or may have had,
@@ -54,7 +50,7 @@ class Recorder:
             "redelivered": self.redeliveries,
             "retried": self.retries,
             "dead": self.dead,
-            "refused": dict(self.refusals),
+            "refused": dict(self._refusals.by_code),
             "latency_p50_ms": quantile(0.5),
             "latency_p99_ms": quantile(0.99),
         }

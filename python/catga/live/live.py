@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from catga.envelope import NAMED, Codec, Envelope, Headers
+from catga.envelope.refusals import Refusals
 from catga.errors import DeadlineExceeded, OutcomeUnknown
 from catga.live import answers
 from catga.mediator.carried import Carrier
@@ -45,10 +46,9 @@ class Live:
         self._handle = handle
         self._answers: list[type[Message]] = []
         self._calls: dict[tuple[type[Message], str | None], list[Call]] = {}
-        self._told: set[tuple[str, str]] = set()
         self._heard = 0
         self._failed = 0
-        self._refused: dict[str, int] = {}
+        self._refusals = Refusals()
 
     def add(self, handler: Handler, call: Call) -> None:
         """A subscriber, before the start."""
@@ -94,7 +94,7 @@ class Live:
         return {
             "heard": self._heard,
             "failed": self._failed,
-            "refused": dict(self._refused),
+            "refused": dict(self._refusals.by_code),
             "missed": self._bus.missed(),
         }
 
@@ -111,11 +111,7 @@ class Live:
             try:
                 await self._carrier.call(call, message, envelope, None)
             except Exception as error:
-                self._failed += 1
-                if self._first(envelope.type, type(error).__qualname__):
-                    log.exception(
-                        "a subscriber of %s has failed; the next failures of this kind are only counted", envelope.type
-                    )
+                self._fail(envelope.type, error)
 
     async def _reply(self, frame: bytes) -> bytes:
         (item,) = self._codec.receive((frame,), self._app.clock.wall_ms())
@@ -126,11 +122,7 @@ class Live:
         try:
             return answers.replied(await self._handle(message, envelope.id, envelope))
         except Exception as error:
-            self._failed += 1
-            if self._first(envelope.type, type(error).__qualname__):
-                log.exception(
-                    "%s has failed for another process; the next failures of this kind are only counted", envelope.type
-                )
+            self._fail(envelope.type, error)
             return answers.failed(error)
 
     async def _ask(self, topic: Topic, frame: bytes, id: bytes, seconds: float) -> bytes:
@@ -161,14 +153,13 @@ class Live:
     def _topic(self, message: type[Message]) -> Topic:
         return Topic(message.__catga__.channel or self._app.name, message.__catga__.name)
 
-    def _refuse(self, wrong: Any) -> None:
-        code = str(getattr(wrong, "code", type(wrong).__name__))
-        self._refused[code] = self._refused.get(code, 0) + 1
-        if self._first("", code):
-            log.error("a live message is refused; the next ones for this reason are only counted: %s", wrong)
+    def _fail(self, type: str, error: Exception) -> None:
+        self._failed += 1
+        if self._refusals.first(type, error.__class__.__qualname__):
+            log.error(
+                "a live handler of %s has failed; the next failures of this kind are only counted", type, exc_info=error
+            )
 
-    def _first(self, of: str, cause: str) -> bool:
-        """Who can send a few can send millions: each cause is told of once."""
-        first = (of, cause) not in self._told
-        self._told.add((of, cause))
-        return first
+    def _refuse(self, wrong: Exception) -> None:
+        if self._refusals.add("", wrong):
+            log.error("a live message is refused; the next ones for this reason are only counted: %s", wrong)
