@@ -135,28 +135,7 @@ class Router:
         makes it a handler of lists; a `remote` one answers what other processes `send` over the bus.
         """
 
-        def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            hints, problem = resolve_hints(function, 2)
-            self._handlers.append(
-                Handler(
-                    message=message,
-                    function=function,
-                    id=options.get("id") or _id_of(function),
-                    aliases=options.get("aliases", ()),
-                    batch=options.get("batch"),
-                    retry=options.get("retry"),
-                    middleware=tuple(options.get("middleware", ())),
-                    concurrent=options.get("concurrent", False),
-                    when_dead=options.get("when_dead", "skip"),
-                    where=describe_place(function),
-                    hints=hints,
-                    hints_error=problem,
-                    remote=options.get("remote", False),
-                )
-            )
-            return function
-
-        return register
+        return self._registering(message, options)
 
     def subscriber(
         self,
@@ -173,31 +152,7 @@ class Router:
         with no retry. Every instance hears it; with a `group`, one of those of the same group. Events of a type are handled
         one after the other: give what takes long to a command."""
 
-        def register(
-            function: Callable[Concatenate[E, P], Coroutine[Any, Any, None]],
-        ) -> Callable[Concatenate[E, P], Coroutine[Any, Any, None]]:
-            hints, problem = resolve_hints(function, 2)
-            self._handlers.append(
-                Handler(
-                    message=event,
-                    function=function,
-                    id=id or _id_of(function),
-                    aliases=(),
-                    batch=None,
-                    retry=None,
-                    middleware=tuple(middleware),
-                    concurrent=False,
-                    when_dead="skip",
-                    where=describe_place(function),
-                    hints=hints,
-                    hints_error=problem,
-                    live=True,
-                    group=group,
-                )
-            )
-            return function
-
-        return register
+        return self._registering(event, {"group": group, "id": id, "middleware": middleware, "live": True})
 
     def middleware(self, function: F) -> F:
         """Adds a layer around every handler of this router, inside those added before."""
@@ -247,6 +202,28 @@ class Router:
         """Every upcaster."""
         return self._upcasters + [upcaster for router in self._routers for upcaster in router.upcasters()]
 
+    def _registering(self, message: Any, options: dict[str, Any]) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            hints, problem = resolve_hints(function, 2)
+            self._handlers.append(
+                Handler(
+                    message=message,
+                    function=function,
+                    id=options.get("id") or f"{function.__module__}.{function.__qualname__}".replace(".<locals>", ""),
+                    aliases=options.get("aliases", ()),
+                    batch=options.get("batch"),
+                    retry=options.get("retry"),
+                    middleware=tuple(options.get("middleware", ())),
+                    concurrent=options.get("concurrent", False),
+                    when_dead=options.get("when_dead", "skip"),
+                    where=describe_place(function),
+                    hints=hints,
+                    hints_error=problem,
+                    live=options.get("live", False),
+                    group=options.get("group"),
+                    remote=options.get("remote", False),
+                )
+            )
+            return function
 
-def _id_of(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}".replace(".<locals>", "")
+        return register
