@@ -27,7 +27,7 @@ from catga.mediator.local import Queue
 from catga.mediator.published import taker_of
 from catga.mediator.router import Middleware, Router
 from catga.messages import Command, Event, Message, Query, StreamQuery
-from catga.running import Running
+from catga.running import NO_BUS, Running
 from catga.transaction import Row
 
 S = TypeVar("S")
@@ -255,7 +255,7 @@ class Catga(Router):
         arrived. What must not be lost is for `publish`."""
         live = self._alive().live
         if live is None:
-            raise NoBus(f"app {self.name!r} has no bus", fix="give it bus='nats://host:4222', or set CATGA_BUS")
+            raise NoBus(f"app {self.name!r} has no bus", fix=NO_BUS)
         await live.tell(event, headers)
 
     async def schedule(

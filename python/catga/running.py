@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from catga.app import Catga
 
 
+NO_BUS = "give the app bus='nats://host:4222', or set CATGA_BUS"
+"""What to do about it."""
+
+
 class Running:
     """Made by `start`, thrown away by `stop`: an app can be started again."""
 
@@ -45,7 +49,6 @@ class Running:
         self.streams: dict[type[Message], Callable[..., Any]] = {}
         self.after: dict[type, Taker] = {}
         self.transactional: set[type[Message]] = set()
-        self._elsewhere: set[type[Message]] = set()
         self.delivery: Delivery | None = None
         self.live: Live | None = None
         self.timers: Timers = Timers(app.clock)
@@ -138,8 +141,8 @@ class Running:
         return await self._call(message, None, follower(self._app, message, parent))
 
     async def _call(self, message: Message, id: bytes | None, envelope: Envelope | None) -> Any:
-        if type(message) not in self.transactional and type(message) not in self._elsewhere:
-            return await self._carrier.call(self._calls[type(message)], message, envelope, id)
+        if (call := self._calls.get(type(message))) is not None:
+            return await self._carrier.call(call, message, envelope, id)
         if envelope is not None:
             check_deadline(self._app, envelope)
         return await self.plans[type(message)](message, id, envelope)
@@ -274,7 +277,6 @@ class Running:
         for message in self.registry.messages:
             if message not in handled and message.__catga__.kind in ("command", "query"):
                 self.plans[message] = live.plan(message)
-                self._elsewhere.add(message)
 
     def _durable(self, handler: Handler, middleware: Sequence[Any], arguments: Sequence[Argument], number: int) -> None:
         if self.delivery is None:
@@ -338,33 +340,25 @@ def check_live(app: "Catga", handler: Handler) -> Sequence[ConfigurationError]:
     """That who is live or remote has a bus, and promises nothing that it cannot keep."""
     if not (handler.live or handler.remote) or not isinstance(handler.message, type):  # pyright: ignore[reportUnnecessaryIsInstance]
         return ()  # what is no message is named elsewhere
-    message = handler.message.__name__
-    if handler.remote and app.bus is None:
-        what = f"the handler of {message} is remote, and app {app.name!r} has no bus"
-        fix = "give the app bus='nats://host:4222', or set CATGA_BUS"
-        return [NoBusMistake(what, where=handler.where, fix=fix)]
-    if handler.remote and (handler.batch is not None or handler.kind not in ("command", "query")):
-        what = f"the handler of {message} is remote, and has no single reply"
-        return [HandlerDefinitionError(what, where=handler.where, fix="make it the handler of one command or query")]
-    if not handler.live:
-        return ()
-    if handler.kind != "event":
+    message, why = handler.message.__name__, "what is heard live comes at most once, and leaves no mark"
+    if handler.live and handler.kind != "event":
         what, fix = f"{message} has a subscriber, and is no event", f"write `@app.handler({message})`"
+    elif handler.remote and (handler.batch is not None or handler.kind not in ("command", "query")):
+        what, why = f"the handler of {message} is remote, and has no single reply", ""
+        fix = "make it the handler of one command or query"
     elif app.bus is None:
-        what = f"{message} has a subscriber, and app {app.name!r} has no bus"
-        fix = "give the app bus='nats://host:4222', or set CATGA_BUS"
-        return [NoBusMistake(what, where=handler.where, fix=fix)]
-    elif any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
+        said = "has a subscriber" if handler.live else "has a remote handler"
+        return [NoBusMistake(f"{message} {said}, and app {app.name!r} has no bus", where=handler.where, fix=NO_BUS)]
+    elif handler.live and _writes(handler):
         what, fix = f"the subscriber of {message} writes", "enqueue a command in it, whose handler writes"
     else:
         return ()
-    why = "what is heard live comes at most once, and leaves no mark"
     return [HandlerDefinitionError(what, where=handler.where, why=why, fix=fix)]
 
 
 def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequence[ConfigurationError]:
     """That a handler that writes has where to."""
-    if not any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters()):
+    if not _writes(handler):
         return ()
     message = handler.message.__name__
     if handler.kind == "stream":
@@ -384,6 +378,10 @@ def check_writing(app: "Catga", store: Store | None, handler: Handler) -> Sequen
             NoStoreMistake(what, where=handler.where, why=store.store_id, fix="give the app store='sqlite:///app.db'")
         ]
     return ()
+
+
+def _writes(handler: Handler) -> bool:
+    return any(parameter.annotation in (Transaction, Connection) for parameter in handler.parameters())
 
 
 class NoBusMistake(ConfigurationError):
