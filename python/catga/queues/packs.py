@@ -32,7 +32,7 @@ def packed(batch: Sequence[Outgoing], urgent: Sequence[bool], most_bytes: int) -
         lines.setdefault((message.channel, message.part, urgent[place]), []).append(place)
     for (channel, part, first), places in lines.items():
         yield [
-            Pack(channel, part, first, items, _encode([batch[place].frame for place in items]))
+            Pack(channel, part, first, items, _encode([frames[place] for place in items]))
             for items in _cut(frames, places, most_bytes)
         ]
 
