@@ -365,6 +365,18 @@ class Written(Faulty):
         return outcomes
 
 
+def writing(scene: Scene, store: Written, seconds: float) -> Catga:
+    """An app whose handler takes a while."""
+    app = scene.app(store=store)
+
+    @app.handler(Step, id="step")
+    async def step(cmd: Step, tx: Transaction) -> None:
+        await sleep(scene.clock, seconds)
+        tx.execute("", cmd.number)
+
+    return app
+
+
 def restart(app: Catga) -> None:
     """The queue's server: its parts are claimed anew at the next look."""
     running = app._running
@@ -411,12 +423,7 @@ def test_what_is_in_hand_when_parts_are_claimed_anew_is_not_overtaken() -> None:
 def test_who_waits_for_a_key_goes_on_when_the_one_before_it_was_given_back() -> None:
     scene = Scene()
     store = Written(scene)
-    app = scene.app(store=store)
-
-    @app.handler(Step, id="step")
-    async def step(cmd: Step, tx: Transaction) -> None:
-        await sleep(scene.clock, 0.5)
-        tx.execute("", cmd.number)
+    app = writing(scene, store, 0.5)
 
     async def main() -> None:
         async with scene.running(app):
@@ -432,12 +439,7 @@ def test_who_waits_for_a_key_goes_on_when_the_one_before_it_was_given_back() -> 
 def test_what_is_run_again_for_a_conflict_keeps_its_place() -> None:
     scene = Scene()
     store = Written(scene)
-    app = scene.app(store=store)
-
-    @app.handler(Step, id="step")
-    async def step(cmd: Step, tx: Transaction) -> None:
-        await sleep(scene.clock, 0.1)
-        tx.execute("", cmd.number)
+    app = writing(scene, store, 0.1)
 
     async def main() -> None:
         async with scene.running(app):

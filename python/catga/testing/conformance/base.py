@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import pytest
 
@@ -37,26 +37,50 @@ class Held(Protocol):
 HoldCommit = Callable[[Store], AbstractAsyncContextManager[Held]]
 
 
-class Stores:
-    """Opens stores for one test, and closes them after it."""
+class Opening(Protocol):
+    """What a test opens."""
 
-    def __init__(self, make: MakeStore) -> None:
+    async def open(self) -> None:
+        """Before it is used."""
+        ...
+
+    async def close(self) -> None:
+        """After that."""
+        ...
+
+
+R = TypeVar("R", bound=Opening)
+
+
+class Opened(Generic[R]):
+    """Opens stores, blobs or buses for one test, and closes them after it."""
+
+    def __init__(self, make: Callable[[], R]) -> None:
         self._make = make
-        self._open: list[Store] = []
+        self._open: list[R] = []
 
-    async def open(self) -> Store:
-        """Another instance on the same data, with the names of the suites declared."""
-        store = self._make()
-        await store.open()
-        self._open.append(store)
-        await store.declare([CHANNEL, "other", HANDLER, OTHER, ""])
-        return store
+    async def open(self) -> R:
+        """Another instance on the same data."""
+        one = self._make()
+        await one.open()
+        self._open.append(one)
+        return one
 
     async def close(self) -> None:
         """All of them."""
-        for store in reversed(self._open):
-            await store.close()
+        for one in reversed(self._open):
+            await one.close()
         self._open.clear()
+
+
+class Stores(Opened[Store]):
+    """With the names of the suites declared."""
+
+    async def open(self) -> Store:
+        """Another instance on the same data."""
+        store = await super().open()
+        await store.declare([CHANNEL, "other", HANDLER, OTHER, ""])
+        return store
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ import pytest
 
 from catga.errors import AppClosed, NoAnswer
 from catga.ports.bus import Bus, Reply, Topic
-from catga.testing.conformance.base import Conformance
+from catga.testing.conformance.base import Conformance, Opened
 
 MakeBus = Callable[[], Bus]
 
@@ -36,27 +36,6 @@ class Listener:
         return self.frames
 
 
-class Buses:
-    """Opens buses for one test, and closes them after it."""
-
-    def __init__(self, make: MakeBus) -> None:
-        self._make = make
-        self._open: list[Bus] = []
-
-    async def open(self) -> Bus:
-        """Another app's."""
-        bus = self._make()
-        await bus.open()
-        self._open.append(bus)
-        return bus
-
-    async def close(self) -> None:
-        """All of them."""
-        for bus in reversed(self._open):
-            await bus.close()
-        self._open.clear()
-
-
 class BusConformance(Conformance):
     """Each call of `make_bus` gives another app's object on the same bus."""
 
@@ -66,11 +45,11 @@ class BusConformance(Conformance):
         raise NotImplementedError("override the fixture make_bus")
 
     @pytest.fixture
-    def buses(self, make_bus: MakeBus) -> Buses:
+    def buses(self, make_bus: MakeBus) -> Opened[Bus]:
         """What tests open their buses with."""
-        return Buses(make_bus)
+        return Opened(make_bus)
 
-    async def test_everybody_hears_all_in_order(self, buses: Buses) -> None:
+    async def test_everybody_hears_all_in_order(self, buses: Opened[Bus]) -> None:
         sender, listeners = await buses.open(), [Listener() for _ in range(3)]
         for listener in listeners:
             await (await buses.open()).listen(TOPIC, None, listener.hear)
@@ -81,7 +60,7 @@ class BusConformance(Conformance):
             assert await listener.heard(200) == frames
         assert sender.missed() == 0
 
-    async def test_one_of_a_group_hears_each(self, buses: Buses) -> None:
+    async def test_one_of_a_group_hears_each(self, buses: Opened[Bus]) -> None:
         sender, listeners, alone = await buses.open(), [Listener() for _ in range(3)], Listener()
         for listener in listeners:
             await (await buses.open()).listen(TOPIC, "audit", listener.hear)
@@ -99,7 +78,7 @@ class BusConformance(Conformance):
         assert sorted(frame for listener in listeners for frame in listener.frames) == sorted(frames)
         assert all(listener.frames for listener in listeners)
 
-    async def test_nothing_is_kept_and_topics_are_apart(self, buses: Buses) -> None:
+    async def test_nothing_is_kept_and_topics_are_apart(self, buses: Opened[Bus]) -> None:
         sender, early, late = await buses.open(), Listener(), Listener()
         await sender.tell(TOPIC, b"before anybody")
         ears = await buses.open()
@@ -113,7 +92,7 @@ class BusConformance(Conformance):
         assert await late.heard(1) == [b"then"]
         assert await early.heard(2) == [b"now", b"then"]
 
-    async def test_names_may_hold_anything(self, buses: Buses) -> None:
+    async def test_names_may_hold_anything(self, buses: Opened[Bus]) -> None:
         bus, found = await buses.open(), Listener()
         strange = Topic("shop.* > 価格", "a b.>")
         await bus.listen(strange, "group of * one", found.hear)
@@ -121,13 +100,13 @@ class BusConformance(Conformance):
         await bus.tell(strange, b"this")
         assert await found.heard(1) == [b"this"]
 
-    async def test_who_tells_hears_itself(self, buses: Buses) -> None:
+    async def test_who_tells_hears_itself(self, buses: Opened[Bus]) -> None:
         bus, own = await buses.open(), Listener()
         await bus.listen(TOPIC, None, own.hear)
         await bus.tell(TOPIC, b"x")
         assert await own.heard(1) == [b"x"]
 
-    async def test_what_was_heard_is_handled_before_the_end(self, buses: Buses, make_bus: MakeBus) -> None:
+    async def test_what_was_heard_is_handled_before_the_end(self, buses: Opened[Bus], make_bus: MakeBus) -> None:
         sender, ears, listener = await buses.open(), make_bus(), Listener()
         await ears.open()
         await ears.listen(TOPIC, None, listener.hear)
@@ -144,7 +123,7 @@ class BusConformance(Conformance):
         await witness.heard(501)
         assert len(listener.frames) == count
 
-    async def test_each_question_has_one_answer(self, buses: Buses) -> None:
+    async def test_each_question_has_one_answer(self, buses: Opened[Bus]) -> None:
         asker, asked = await buses.open(), [0, 0, 0]
 
         def answerer(number: int) -> Reply:
@@ -163,7 +142,7 @@ class BusConformance(Conformance):
         assert sum(asked) == 100
         assert all(asked)
 
-    async def test_nobody_answers(self, buses: Buses) -> None:
+    async def test_nobody_answers(self, buses: Opened[Bus]) -> None:
         asker, ears = await buses.open(), await buses.open()
         with pytest.raises(NoAnswer):
             await asker.ask(TOPIC, b"x", 10)
@@ -178,7 +157,7 @@ class BusConformance(Conformance):
             await asker.ask(TOPIC, b"x", 10)
         assert await asker.ask(OTHER, b"x", 10) == b"x"
 
-    async def test_what_was_asked_by_the_end_is_answered(self, buses: Buses, make_bus: MakeBus) -> None:
+    async def test_what_was_asked_by_the_end_is_answered(self, buses: Opened[Bus], make_bus: MakeBus) -> None:
         asker, answerer, begun = await buses.open(), make_bus(), asyncio.Event()
         await answerer.open()
 
@@ -195,7 +174,7 @@ class BusConformance(Conformance):
         with pytest.raises(NoAnswer):
             await asker.ask(TOPIC, b"x", 10)
 
-    async def test_an_asker_that_gives_up_disturbs_nobody(self, buses: Buses) -> None:
+    async def test_an_asker_that_gives_up_disturbs_nobody(self, buses: Opened[Bus]) -> None:
         asker, ended = await buses.open(), asyncio.Event()
 
         async def reply(frame: bytes) -> bytes:
