@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from catga.cli.process import keep_what_is_loaded, loop_factory
 from catga.envelope import Codec
 from catga.envelope.headers import caused_by
 from flights.account import Account, account, asker, straight
@@ -28,6 +29,7 @@ async def run(path: str, synchronous: str, data: list[RecordDeparture]) -> tuple
         task = bar.add_task(f"messages ({synchronous})", total=total, rate=0, p50=0, p99=0)
         started = time.perf_counter()
         async with app:
+            keep_what_is_loaded()
 
             async def watch() -> None:
                 while True:
@@ -78,7 +80,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for synchronous in ("FULL", "NORMAL"):
             path = str(Path(folder) / f"{synchronous.lower()}.db")
-            result, rate = asyncio.run(run(path, synchronous, data))
+            with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+                result, rate = runner.run(run(path, synchronous, data))
             status |= report(result) if synchronous == "FULL" else bool(result.mistakes)
             plain = plain_rate(str(Path(folder) / f"plain-{synchronous.lower()}.db"), synchronous, data, frames())
             rows.append((synchronous, rate, plain))

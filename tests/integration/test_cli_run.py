@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.integration.processes import APP, Cli, until
 
+from catga.cli.process import YOUNG
 from catga.cli.supervisor import AGAIN
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 STUCK = APP.replace(
     "    tx.execute(",
     '    import time\n    print(\'{"event": "stuck"}\', flush=True)\n    time.sleep(600)\n    tx.execute(',
+    1,
+)
+# Says what the garbage collector does not look at while a message is handled.
+HEAP = APP.replace(
+    "    tx.execute(",
+    '    import gc\n    print(f\'{{"event": "heap", "frozen": {gc.get_freeze_count()}, "young": {gc.get_threshold()[0]}}}\', flush=True)\n    tx.execute(',
     1,
 )
 
@@ -96,6 +103,16 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder: Path, note
         assert again["pid"] != first[0]["pid"]
         until(lambda: len(kept(folder)) == 50, "50 notes, each once")
         assert cli.stop(signal.SIGINT) == 0
+
+
+def test_what_a_worker_has_loaded_is_not_searched_for_garbage(folder: Path, notes: Any) -> None:
+    (folder / "notes.py").write_text(HEAP)
+    enqueue(notes, 1)
+    with Cli(folder, "run", "notes:app", "--json") as cli:
+        (heap,) = cli.wait_for("heap")
+        assert heap["frozen"] > 10_000
+        assert heap["young"] == YOUNG
+        assert cli.stop() == 0
 
 
 def test_pauses_grow(folder: Path) -> None:

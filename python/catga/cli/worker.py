@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from catga.app import Catga
+from catga.cli.process import keep_what_is_loaded, loop_factory
 from catga.cli.report import Report
 from catga.cli.signals import on_stop
 from catga.cli.target import load
@@ -47,7 +48,7 @@ def main(orders: Orders) -> int:
     report = Report(orders.as_json)
     try:
         app = load(orders.target)
-        with asyncio.Runner(loop_factory=_loop_factory(orders.loop)) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(orders.loop)) as runner:
             return runner.run(_serve(app, orders, report))
     except CatgaError as error:
         report.say("mistake", str(error), worker=orders.number)
@@ -67,6 +68,7 @@ async def _serve(app: Catga, orders: Orders, report: Report) -> int:
     except Exception:
         traceback.print_exc()
         return COULD_NOT_START
+    keep_what_is_loaded()
     _tell_ready(app, orders, report)
     await stop.wait()
     faulthandler.dump_traceback_later(within + GRACE, exit=True)
@@ -100,18 +102,6 @@ def _tell_ready(app: Catga, orders: Orders, report: Report) -> None:
     count = f"{handlers} handler{'s' if handlers != 1 else ''}"
     text = f"worker {orders.number} ready: app {app.name}, {count}, store {store or 'none'}, pid {os.getpid()}"
     report.say("ready", text, worker=orders.number, pid=os.getpid(), app=app.name, handlers=handlers, store=store)
-
-
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if name == "asyncio":
-        return None
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        if name == "auto":
-            return None
-        raise CatgaError("uvloop is not installed", fix="pip install 'catga[uvloop]', or --loop asyncio") from None
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -119,6 +119,8 @@ class Commits:
                         await leave(ctx)
             else:
                 await self.ended(group, outcomes)
+            # Freed now and not when the next one comes: what is in memory caches stays little.
+            group.clear()
 
     def _behind(self) -> list[Finished]:
         """Takes out those that were to wait behind others of their key: these may be among what is given up, and come again

@@ -92,14 +92,15 @@ def insert_queued(connection: sqlite3.Connection, names: Names, messages: Sequen
     """Into the queue in this file, in order."""
     turn = take_turns(connection, len(messages))
     number = names.numbers
-    connection.executemany(
-        "insert into catga_queue values (?,?)",
-        [
-            # A bytearray is bound as it is; for bytes the driver first looks for an adapter, at the cost of the row.
-            (place(number[message.channel], rank_of(message), message.part) + turn + n, bytearray(message.frame))
-            for n, message in enumerate(messages, 1)
-        ],
-    )
+    places: dict[tuple[str, int, int], int] = {}
+    rows: list[tuple[int, bytearray]] = []
+    for n, message in enumerate(messages, turn + 1):
+        stands = (message.channel, rank_of(message), message.part)
+        if (first := places.get(stands)) is None:
+            first = places[stands] = place(number[message.channel], *stands[1:])
+        # A bytearray is bound as it is; for bytes the driver first looks for an adapter, at the cost of the row.
+        rows.append((first + n, bytearray(message.frame)))
+    connection.executemany("insert into catga_queue values (?,?)", rows)
 
 
 def find_marks(

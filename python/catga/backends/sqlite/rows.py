@@ -72,10 +72,10 @@ class SqliteRows:
                 if len(found) >= most:
                     break
                 cursor, room = cursors[part], min(room, most - len(found))
-                rows = connection.execute(_ROWS, (cursor.at, cursor.base + TURNS, room)).fetchall()
+                rows = connection.execute(_WHOLE, (part, cursor.at, cursor.base + TURNS, room)).fetchall()
                 if rows:
-                    cursor.at = rows[-1][0]
-                    found += [(part, False, number, number % TURNS, frame, None) for number, frame in rows]
+                    cursor.at = rows[-1][2]
+                    found += rows
                 if len(rows) < room:
                     ended.append((part, False))
             return found, ended
@@ -128,3 +128,5 @@ class SqliteRows:
 
 
 _ROWS = "select number, frame from catga_queue where number > ? and number < ? order by number limit ?"
+_WHOLE = f"select ?1, false, number, number % {TURNS}, frame, null from catga_queue where number > ?2 and number < ?3 order by number limit ?4"
+"""The same as whole rows, as they are handed on."""
