@@ -33,7 +33,8 @@ class Leases:
         each, left = divmod(parts, len(members))
         share = each + (members.index(owner) < left)
         mine = yield Ask(
-            f"select part, epoch, crashes from {self._leases} where scope = ? and owner = ?", (scope, owner)
+            f"select part, epoch, crashes from {self._leases} where scope = ? and owner = ? order by part {self._dialect.hold}",
+            (scope, owner),
         )
         yield Ask(
             f"update {self._leases} set expires_ms = ?, epoch = epoch + ? where scope = ? and owner = ?",
@@ -57,7 +58,7 @@ class Leases:
         """Given back cleanly: the next holder has nobody's unfinished work to suspect."""
         # A claim takes the same rows, members first: without their turns the two would wait for each other.
         yield from self._alone_at_it(scope)
-        for lease in leases:
+        for lease in sorted(leases, key=_place):
             yield Ask(
                 f"update {self._leases} set owner = null, crashes = 0, alone = null, alone_claims = 0 where scope = ? and part = ? and epoch = ? and owner = ?",
                 (scope, lease.part, lease.epoch, owner),
@@ -67,7 +68,7 @@ class Leases:
 
     def clear(self, leases: Sequence[Lease]) -> Procedure[None]:
         """Whoever crashed before is forgotten: what it had out has ended."""
-        for lease in leases:
+        for lease in sorted(leases, key=_place):
             yield Ask(
                 f"update {self._leases} set crashes = 0, alone = null, alone_claims = 0 where scope = ? and part = ? and epoch = ?",
                 (lease.scope, lease.part, lease.epoch),
@@ -132,3 +133,8 @@ class Leases:
                 f"insert into {self._leases} (scope, part, epoch, expires_ms) values {rows} {self._dialect.ignore}",
                 values,
             )
+
+
+def _place(lease: Lease) -> tuple[str, int]:
+    """The order in which a transaction takes several: that of commits, or the two would wait for each other."""
+    return lease.scope, lease.part

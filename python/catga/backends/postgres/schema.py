@@ -91,11 +91,13 @@ declare
 begin
     perform set_config('catga.inside', 'yes', true);
     if cardinality(scopes) > 0 then
-        -- A share lock: whoever claims the part meanwhile waits for this commit.
+        -- A share lock: whoever claims the part meanwhile waits for this commit. In the order in which a claim takes them,
+        -- or the two would wait for each other.
         select count(*) into found from (
             select 1 from {s}.leases as lease
             join unnest(scopes, parts, epochs) as wanted(scope, part, epoch)
               on lease.scope = wanted.scope and lease.part = wanted.part and lease.epoch = wanted.epoch
+            order by lease.scope, lease.part
             for share of lease
         ) as held;
         if found < cardinality(scopes) then

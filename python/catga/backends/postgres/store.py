@@ -64,6 +64,7 @@ class PostgresStore:
             prefix=f"{options.schema}.",
             now_ms="floor(extract(epoch from clock_timestamp()) * 1000)::bigint" if server_time else None,
             lock="select pg_advisory_xact_lock(hashtextextended(?, 0))",
+            hold="for no key update",
         )
         self.names: Names = Names(dialect, NAMES)
         self.bell: Bell = Bell(clock)

@@ -55,6 +55,24 @@ class LeasesConformance(Conformance):
         assert (await self.claim(store, "a")).before == {}
         assert list((await self.claim(other, "b")).leases) == []
 
+    async def test_claims_and_commits_do_not_wait_for_each_other_in_a_ring(self, stores: Stores) -> None:
+        store, other = await stores.open(), await stores.open()
+        held = [list((await self.claim(store, "a")).leases)]
+        over = asyncio.Event()
+
+        async def commit(number: int) -> None:
+            while not over.is_set():
+                number += 10
+                await other.commit([Unit(marks=[mark(number)], leases=held[-1])])
+
+        committing = [asyncio.create_task(commit(number)) for number in range(2)]
+        for _ in range(40):
+            share = await store.claim(SCOPE, "a", 16, self.lease_ttl, anew=True)
+            held.append(list(reversed(share.leases)) if len(held) % 2 else list(share.leases))
+            await store.clear(list(share.leases)[::-1])
+        over.set()
+        await asyncio.gather(*committing)
+
     async def test_a_live_owner_keeps_its_parts(self, stores: Stores) -> None:
         store, other = await stores.open(), await stores.open()
         await self.claim(store, "a")
