@@ -107,7 +107,8 @@ class LeasedConsumer:
             self._rows.wake()
 
     async def settle(self, items: Sequence[tuple[int, Settle]]) -> Sequence[Settled]:
-        """Each under the lease it was received with; one that was superseded changes nothing."""
+        """Each under the lease it was received with; one that was superseded changes nothing in the queue. Here all have ended:
+        a lease may have lapsed and be renewed, and what were out for ever would fill its part's window."""
         ended = [
             (token, found[0].lease)
             for token, how in items
@@ -123,7 +124,7 @@ class LeasedConsumer:
                 outcomes.append(Settled.STALE if found is None else Settled.OK)
             else:
                 outcomes.append(Settled.OK if fresh.get(token) else Settled.STALE)
-        self.settled([token for token, ours in fresh.items() if ours])
+        self.settled(list(fresh))
         if any(how is Settle.RELEASE for _, how in items):
             self._rows.wake()
         return outcomes
