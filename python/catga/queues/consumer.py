@@ -86,7 +86,7 @@ class LeasedConsumer:
                 if found := await self._look(most):
                     return found
             except Restarted:
-                await self._claim_anew()
+                await self._let_go()
                 continue
             if (left := until - self._clock.monotonic()) <= 0:
                 break
@@ -253,13 +253,14 @@ class LeasedConsumer:
             await self._renew(anew=True)
         self._unsure = False
 
-    async def _claim_anew(self) -> None:
-        """Under new epochs, so that what is out of the old ones is not committed beside what is read again."""
+    async def _let_go(self) -> None:
+        """Before the next look its parts are claimed under new epochs, also where a renewal or a failed claim comes between:
+        what is out of the old ones is not committed beside what is read again."""
         async with self._renewing:
             for held in self._held.values():
                 self._forget(held)
             self._held = {}
-            await self._renew(anew=True)
+            self._unsure = True
 
     def _pause(self) -> float:
         """Seconds between two savings."""
