@@ -7,8 +7,8 @@ from collections.abc import Callable
 from catga.errors import CatgaError
 
 YOUNG = 10_000
-"""Objects that are new when the collector looks at them. What a few hundred messages in hand need comes to less: it is
-freed without being looked at (at Python's own 700 it is looked at up to three times; 4 µs a message or two, measured)."""
+"""Objects that are new when the collector looks at them. What a few hundred messages in hand need comes to less, and is
+freed without being looked at; at Python's own 700 it is looked at up to three times (4 µs a message and more, measured)."""
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
