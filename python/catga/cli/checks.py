@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 import catga
+from catga.errors import CatgaError
 
 OLDEST_YEAR, LATEST_YEAR = 2025, 2100
 SKEW = 2.0
@@ -26,6 +27,11 @@ class Finding(msgspec.Struct, frozen=True):
     state: Literal["ok", "warning", "wrong"]
     found: str
     fix: str = ""
+
+
+def wrong(what: str, error: CatgaError) -> Finding:
+    """An error as a finding."""
+    return Finding(what, "wrong", f"{error.what}{f' ({error.why})' if error.why else ''}", error.fix)
 
 
 def check_machine() -> list[Finding]:

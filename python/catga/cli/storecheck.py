@@ -1,4 +1,5 @@
-"""What `catga doctor` looks at in an app: its mistakes, its store, who works on it now, what was given up."""
+"""What `catga doctor` looks at in an app: its mistakes, its store, who works on it now, what was given up, its
+servers."""
 
 import time
 from collections import Counter
@@ -6,7 +7,8 @@ from typing import Any
 
 from catga.app import Catga
 from catga.backends import open_backend
-from catga.cli.checks import Finding
+from catga.cli.checks import Finding, wrong
+from catga.cli.servercheck import check_carriers, with_server
 from catga.description import describe, shown_backend
 from catga.errors import CatgaError
 
@@ -22,8 +24,10 @@ async def check_app(app: Catga) -> list[Finding]:
     found = [Finding("app", "ok", f"{app.name}: {len(app.registrations())} handlers")]
     if app.store is None:
         fix = "give it store='sqlite:///app.db' or set CATGA_STORE, if anything must survive the process"
-        return [*found, Finding("store", "warning", "none: nothing is kept", fix)]
-    return found + await _check_store(app)
+        found.append(Finding("store", "warning", "none: nothing is kept", fix))
+    else:
+        found += await _check_store(app)
+    return found + await check_carriers(app)
 
 
 async def _check_store(app: Catga) -> list[Finding]:
@@ -32,17 +36,18 @@ async def _check_store(app: Catga) -> list[Finding]:
         store: Any = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
         await store.open()
     except CatgaError as error:
-        return [_wrong("store", error)]
+        return [wrong("store", error)]
     try:
         started = time.perf_counter()
         await store.forget(0)  # a commit that changes nothing
         took = (time.perf_counter() - started) * 1000
-        found = [Finding("store", "ok", f"{shown} was opened and written in {took:.1f} ms")]
+        written = Finding("store", "ok", f"{shown} was opened and written in {took:.1f} ms")
+        found = [await with_server(written, store, app.clock)]
         if store.store_id.startswith("sqlite:"):
             found.append(await _leases(store, app.clock.wall_ms()))
         return [*found, await _dead(store)]
     except CatgaError as error:
-        return [_wrong("store", error)]
+        return [wrong("store", error)]
     finally:
         await store.close()
 
@@ -87,7 +92,3 @@ async def _dead(store: Any) -> Finding:
         f"{more}{len(rows)}; {shown}",
         "catga dlq list; after the cause is mended, catga dlq replay",
     )
-
-
-def _wrong(what: str, error: CatgaError) -> Finding:
-    return Finding(what, "wrong", f"{error.what}{f' ({error.why})' if error.why else ''}", error.fix)

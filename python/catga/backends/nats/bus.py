@@ -13,6 +13,7 @@ from catga.backends.nats.link import Link
 from catga.backends.nats.options import NatsOptions, token
 from catga.backends.users import Users
 from catga.ports.bus import Hear, Reply, Topic, no_answer
+from catga.ports.server import Server
 from catga.queues.packs import packs, unpacked
 
 log: logging.Logger = logging.getLogger("catga.nats")
@@ -50,6 +51,10 @@ class NatsBus:
     async def close(self) -> None:
         """See the port."""
         await self._users.leave(self._close)
+
+    async def server(self) -> Server:
+        """See the port."""
+        return await self._link.server()
 
     async def tell(self, topic: Topic, frame: bytes) -> None:
         """See the port. While the connection is made again what is told waits in memory, as far as the driver has room."""

@@ -14,6 +14,11 @@ def transport_error(error: BaseException, where: str) -> CatgaError:
         why, fix = "it refused the user, the password or the token", "check them in the URL"
     elif isinstance(error, nats.js.errors.NoStreamResponseError):
         why, fix = "nobody keeps this subject: JetStream is off, or the stream is gone", "start nats-server with -js"
+    elif isinstance(error, nats.js.errors.ServiceUnavailableError):
+        why, fix = (
+            "JetStream is off, or not up yet",
+            "start nats-server with -js; if it was, the work goes on by itself",
+        )
     else:
         why, fix = (
             str(error) or type(error).__name__,

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -15,6 +14,7 @@ from nats.js import JetStreamContext
 from catga.backends.nats.failures import transport_error
 from catga.backends.nats.options import NatsOptions
 from catga.errors import AppClosed, TransportUnavailable
+from catga.ports.server import Server
 
 log: logging.Logger = logging.getLogger("catga.nats")
 
@@ -66,19 +66,25 @@ class Link:
         """Connects; raises where nobody answers."""
         if self._client is not None:
             return
+        client = Client()
         try:
-            client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
-                self.options.server,
-                name="catga",
-                connect_timeout=max(1, round(self.options.timeout)),
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.1,
-                allow_reconnect=True,
-                error_cb=self._troubled,
-                disconnected_cb=self._lost,
-            )
-        except Exception as error:
-            raise transport_error(error, self.where) from error
+            # Left alone, the driver tries for ever and says nothing.
+            async with asyncio.timeout(self.options.timeout):
+                await client.connect(  # pyright: ignore[reportUnknownMemberType]
+                    self.options.server,
+                    name="catga",
+                    connect_timeout=max(1, round(self.options.timeout)),
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                    allow_reconnect=True,
+                    error_cb=self._troubled,
+                    disconnected_cb=self._lost,
+                )
+        except BaseException as error:
+            await client.close()
+            if isinstance(error, Exception):
+                raise transport_error(client.last_error or error, self.where) from error
+            raise
         self._client = client
         self._inbox = client.new_inbox()
         await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
@@ -102,6 +108,15 @@ class Link:
         if self._client is None:
             raise AppClosed("the transport is not open", where=self.where, fix="await transport.open() first")
         return self._client
+
+    async def server(self) -> Server:
+        """What runs there; raises where it does not answer."""
+        try:
+            await self.client.flush(max(1, round(self.options.timeout)))
+        except Exception as error:
+            raise transport_error(error, self.where) from error
+        version = self.client.connected_server_version
+        return Server(f"NATS {version.major}.{version.minor}.{version.patch}")
 
     @property
     def jetstream(self) -> JetStreamContext:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from catga.backends.nats.failures import transport_error
 from catga.backends.nats.link import Link
 from catga.backends.nats.options import NatsOptions
 from catga.backends.nats.publishing import publish
@@ -12,6 +13,7 @@ from catga.backends.users import Users
 from catga.clock import Clock
 from catga.messages import NORMAL
 from catga.ports.messages import Outgoing
+from catga.ports.server import Server
 from catga.ports.store import Store
 from catga.ports.transport import Capabilities, Sent
 from catga.queues import LeasedConsumer, rank_of
@@ -57,6 +59,14 @@ class NatsTransport:
         consumer = LeasedConsumer(store, rows, self.clock, channel, owner, self.options.lease)
         await consumer.start()
         return consumer
+
+    async def server(self) -> Server:
+        """See the port. JetStream must be there."""
+        try:
+            await self.link.jetstream.account_info()
+        except Exception as error:
+            raise transport_error(error, self.link.where) from error
+        return await self.link.server()
 
     async def stream(self, channel: str) -> Stream:
         """Declared once."""

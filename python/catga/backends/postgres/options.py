@@ -1,6 +1,7 @@
 """What a `postgresql://` URL may say."""
 
 import re
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -12,13 +13,15 @@ NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class PostgresOptions(msgspec.Struct, frozen=True):
-    """`schema` holds Catga's tables. `pool` is how many connections questions and `Connection` handlers share. `lease`,
+    """`schema` holds Catga's tables. `durability` is what the server must do at least: `ALWAYS` writes every commit out before
+    it is answered, `NONE` never. `pool` is how many connections questions and `Connection` handlers share. `lease`,
     `poll`, `idle`, `hold` and `timeout` are seconds: `poll` between looks for what other processes have written while there
     is work, `idle` while there is none, `hold` how long a `Connection` handler may take, `timeout` how long a statement of
     ours may. Whatever else the URL says is libpq's (`sslmode` and the like)."""
 
     dsn: str
     schema: str = "catga"
+    durability: Literal["ALWAYS", "NONE"] = "ALWAYS"
     pool: Positive = 4
     lease: Seconds = 10.0
     poll: Seconds = 0.002

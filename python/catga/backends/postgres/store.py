@@ -15,6 +15,7 @@ from catga.backends.postgres.counting import waiting
 from catga.backends.postgres.database import INSIDE, Database, tuples
 from catga.backends.postgres.database import Connection as Raw
 from catga.backends.postgres.failures import lost, refused, statement_error
+from catga.backends.postgres.fitness import check_server
 from catga.backends.postgres.group import Groups
 from catga.backends.postgres.guard import Guard
 from catga.backends.postgres.options import PostgresOptions
@@ -27,6 +28,7 @@ from catga.backends.postgres.sessions import publish
 from catga.backends.users import Users
 from catga.clock import Bell, Clock, sleep
 from catga.ports.messages import Lease, Outgoing
+from catga.ports.server import Server
 from catga.ports.store import COMMITTED, Commit, Mark, MarkState, Outcome, Parked, Share, Unit, Waiting
 from catga.sql.dialect import Dialect
 from catga.sql.hold import within
@@ -99,6 +101,12 @@ class PostgresStore:
         """See the port."""
         if unknown := self.names.unknown(names):
             await self._apart.finish(self._learn(unknown))
+
+    async def server(self) -> Server:
+        """See the port."""
+        asked = "select current_setting('server_version'), floor(extract(epoch from clock_timestamp()) * 1000)::bigint"
+        ((version, now),) = await self.database.fetch(asked)
+        return Server(f"PostgreSQL {version}", now)
 
     async def rename(self, aliases: Mapping[str, str]) -> None:
         """See the port."""
@@ -262,6 +270,7 @@ class PostgresStore:
         self._outbox = Outbox(self.database, self.clock, self._text)
         try:
             async with self.database.lent(writing=True) as connection:
+                await check_server(connection, self.options)
                 await migrate(connection, self.options.schema, self.store_id)
             await self._keep_house()
             await self.database.ask(self.names.load())

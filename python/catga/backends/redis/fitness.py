@@ -6,6 +6,7 @@ from redis.exceptions import ResponseError
 
 from catga.backends.redis.link import Link
 from catga.errors import StoreMismatch
+from catga.ports.server import Server
 
 log: logging.Logger = logging.getLogger("catga.redis")
 
@@ -48,6 +49,14 @@ async def check_server(link: Link) -> None:
             why="the server is set up for a cache",
             fix="; ".join(fix for _, fix in mistakes),
         )
+
+
+async def server(link: Link) -> Server:
+    """What runs there, and its clock."""
+    facts = _facts(await link.ask("INFO"))
+    seconds, micros = await link.ask("TIME")
+    name = "Valkey" if (version := facts.get("valkey_version")) else "Redis"
+    return Server(f"{name} {version or facts.get('redis_version', '')}", int(seconds) * 1000 + int(micros) // 1000)
 
 
 _SYNC = {

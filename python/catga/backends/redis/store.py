@@ -9,7 +9,7 @@ from catga.backends.redis import scripts
 from catga.backends.redis.bundles import mark_of
 from catga.backends.redis.commits import Commits
 from catga.backends.redis.failures import store_error
-from catga.backends.redis.fitness import check_server
+from catga.backends.redis.fitness import check_server, server
 from catga.backends.redis.link import Link
 from catga.backends.redis.looking import Looking
 from catga.backends.redis.options import RedisOptions
@@ -18,6 +18,7 @@ from catga.backends.users import Users
 from catga.clock import Bell, Clock
 from catga.errors import ForbiddenStatement
 from catga.ports.messages import Lease, Outgoing
+from catga.ports.server import Server
 from catga.ports.store import Mark, Outcome, Parked, Share, Unit, Waiting
 from catga.transaction import Connection, Row
 
@@ -63,6 +64,13 @@ class RedisStore:
 
         self._commits.colocated = True
         return RedisTransport(self)
+
+    async def server(self) -> Server:
+        """See the port."""
+        try:
+            return await server(self.link)
+        except Exception as error:
+            raise store_error(error, self.options.where) from error
 
     async def declare(self, names: Sequence[str]) -> None:
         """Nothing to do: names are not made smaller here."""

@@ -1,0 +1,55 @@
+"""What `catga doctor` looks at in the servers an app talks to: do they answer, what are they, is their clock ours?"""
+
+import time
+from typing import Any
+
+import msgspec
+
+from catga.app import Catga
+from catga.backends import open_backend
+from catga.cli.checks import SKEW, Finding, wrong
+from catga.clock import Clock
+from catga.description import shown_backend
+from catga.errors import CatgaError
+from catga.ports.server import OnServer
+
+
+async def check_carriers(app: Catga) -> list[Finding]:
+    """The transport, where it is not the store's own queue, and the bus."""
+    given = {"transport": None if app.transport == app.store else app.transport, "bus": app.bus}
+    return [await _check(role, backend, app.clock) for role, backend in given.items() if backend is not None]
+
+
+async def with_server(finding: Finding, backend: Any, clock: Clock) -> Finding:
+    """The same, and what runs there; a warning where its clock and ours are apart."""
+    if not isinstance(backend, OnServer):
+        return finding
+    before = clock.wall_ms()
+    server = await backend.server()
+    after = clock.wall_ms()
+    found = f"{finding.found}; {server.product}"
+    if server.wall_ms is None:
+        return msgspec.structs.replace(finding, found=found)
+    # It read its clock at some time in between: what that may account for is not held against it.
+    apart = max(server.wall_ms - after, before - server.wall_ms, 0) / 1000
+    if apart <= SKEW:
+        return msgspec.structs.replace(finding, found=f"{found}, its clock is ours")
+    side = "ahead of" if server.wall_ms > after else "behind"
+    fix = "let both be set from one time service: what is due is due by ours, who is alive is so by the server's"
+    return Finding(finding.what, "warning", f"{found}, its clock is {apart:.1f} s {side} ours", fix)
+
+
+async def _check(role: str, given: Any, clock: Clock) -> Finding:
+    try:
+        started = time.perf_counter()
+        backend: Any = open_backend(role, given, clock) if isinstance(given, str) else given
+        await backend.open()
+        took = (time.perf_counter() - started) * 1000
+        try:
+            return await with_server(
+                Finding(role, "ok", f"{shown_backend(given)} was opened in {took:.1f} ms"), backend, clock
+            )
+        finally:
+            await backend.close()
+    except CatgaError as error:
+        return wrong(role, error)
