@@ -10,6 +10,8 @@ from typing import Any, Generic, Literal, TypeVar, final
 T = TypeVar("T")
 
 def build_info() -> dict[str, str]: ...
+def wall_ms() -> int:
+    """Milliseconds since 1970 by the system's clock, which may be set."""
 
 # -- lanes ------------------------------------------------------------------------------------------------------------
 

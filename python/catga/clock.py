@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from catga import _core
+
 
 class Timer(Protocol):
     """What `Clock.call_at` gives back."""
@@ -34,11 +36,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time and the running loop's timer."""
 
+    wall_ms: "staticmethod[[], int]" = staticmethod(_core.wall_ms)
     monotonic: "staticmethod[[], float]" = staticmethod(time.monotonic)
-
-    def wall_ms(self) -> int:
-        """By the system's clock, which may be set."""
-        return time.time_ns() // 1_000_000
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Through `loop.call_later`: loops need not share our monotonic origin."""

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod arguments;
 mod batcher;
 mod build;
+mod clock;
 mod frame;
 mod holder;
 mod ids;
@@ -23,6 +24,8 @@ mod _core {
     use super::batcher::Batcher;
     #[pymodule_export]
     use super::build::build_info;
+    #[pymodule_export]
+    use super::clock::wall_ms;
     #[pymodule_export]
     use super::frame::{FrameError, crc32c, pack, split, unpack, unpack_many};
     #[pymodule_export]
