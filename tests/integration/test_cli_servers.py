@@ -1,14 +1,13 @@
 """`catga doctor` with real servers: whether they answer, what they are, whose clock is wrong."""
 
 import json
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.integration.servers import server
-from tests.unit.cli import Shell, forget, make_shell
+from tests.unit.cli import Shell, make_shell
 
 from catga.cli.checks import Finding
 from catga.cli.servercheck import with_server
@@ -27,9 +26,8 @@ class Plain(Nats):
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    names = set(sys.modules)
-    yield make_shell(tmp_path, monkeypatch)
-    forget(names)
+    with make_shell(tmp_path, monkeypatch) as shell:
+        yield shell
 
 
 def findings(shell: Shell, **backends: str) -> dict[str, Finding]:

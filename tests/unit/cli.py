@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,10 @@ class Shell:
         return result.stderr
 
 
-def make_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+@contextmanager
+def make_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """In `folder`, with nothing imported left behind afterwards."""
+    names = set(sys.modules)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -97,10 +101,11 @@ def make_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("COLUMNS", "200")
     shell = Shell(folder)
     shell.write("shop.py", APP)
-    return shell
+    yield shell
+    _forget(names)
 
 
-def forget(names: set[str]) -> None:
+def _forget(names: set[str]) -> None:
     """Modules that a test has imported, so that the next one reads its own."""
     for name in set(sys.modules) - names:
         file = getattr(sys.modules[name], "__file__", None) or ""

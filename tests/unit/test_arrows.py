@@ -49,7 +49,7 @@ BACKENDS_MAY_KNOW = {
     "backends",
 }
 
-SHARED_BY_BACKENDS = {"catga.backends.apart", "catga.backends.users"}
+SHARED_BY_BACKENDS = {"catga.backends.apart", "catga.backends.fitness", "catga.backends.users"}
 
 FOR_TYPES_ONLY = {("running", "app")}
 """Upward, under TYPE_CHECKING: an app makes its `Running`, which reads the app's options."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli import Shell, forget, make_shell
+from tests.unit.cli import Shell, make_shell
 
 from catga.deadletters import DeadLetters
 from catga.ports.store import Parked, ParkedState, Unit
@@ -31,11 +31,9 @@ async def work(cmd: Work) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    names = set(sys.modules)
-    shell = make_shell(tmp_path, monkeypatch)
-    shell.write("work.py", APP)
-    yield shell
-    forget(names)
+    with make_shell(tmp_path, monkeypatch) as shell:
+        shell.write("work.py", APP)
+        yield shell
 
 
 @pytest.fixture

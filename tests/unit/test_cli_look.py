@@ -1,21 +1,19 @@
 """`describe`, `explain`, `doctor`, `bench`: what they print and how they end."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cli import APP, Shell, forget, make_shell
+from tests.unit.cli import APP, Shell, make_shell
 
 import catga
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    names = set(sys.modules)
-    yield make_shell(tmp_path, monkeypatch)
-    forget(names)
+    with make_shell(tmp_path, monkeypatch) as shell:
+        yield shell
 
 
 def test_version(shell: Shell) -> None:

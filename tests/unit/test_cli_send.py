@@ -1,21 +1,18 @@
 """`send` and `publish`: JSON in, JSON out, and an exit code that tells."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cli import APP, Shell, forget, make_shell
+from tests.unit.cli import APP, Shell, make_shell
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    names = set(sys.modules)
-    shell = make_shell(tmp_path, monkeypatch)
-    shell.write("kept.py", APP.replace('Catga("shop")', 'Catga("shop", store="sqlite:///shop.db")'))
-    yield shell
-    forget(names)
+    with make_shell(tmp_path, monkeypatch) as shell:
+        shell.write("kept.py", APP.replace('Catga("shop")', 'Catga("shop", store="sqlite:///shop.db")'))
+        yield shell
 
 
 def test_a_reply_is_json(shell: Shell) -> None:

@@ -1,18 +1,16 @@
 """`module:app`: found, or told what was found instead."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cli import Shell, forget, make_shell
+from tests.unit.cli import Shell, make_shell
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    names = set(sys.modules)
-    yield make_shell(tmp_path, monkeypatch)
-    forget(names)
+    with make_shell(tmp_path, monkeypatch) as shell:
+        yield shell
 
 
 @pytest.mark.parametrize("target", ["shop:app", "shop"])

@@ -16,8 +16,16 @@ from catga.ports.server import OnServer
 
 async def check_carriers(app: Catga) -> list[Finding]:
     """The transport, where it is not the store's own queue, and the bus."""
-    given = {"transport": None if app.transport == app.store else app.transport, "bus": app.bus}
-    return [await _check(role, backend, app.clock) for role, backend in given.items() if backend is not None]
+    store = open_backend("store", app.store, app.clock)
+    carrier = open_backend("transport", app.transport, app.clock)
+    if store is not None and carrier is not None and carrier.capabilities.store_id == store.store_id:
+        carrier = None
+    given = {"transport": (app.transport, carrier), "bus": (app.bus, open_backend("bus", app.bus, app.clock))}
+    return [
+        await _check(role, shown_backend(named), backend, app.clock)
+        for role, (named, backend) in given.items()
+        if backend is not None
+    ]
 
 
 async def with_server(finding: Finding, backend: Any, clock: Clock) -> Finding:
@@ -39,16 +47,13 @@ async def with_server(finding: Finding, backend: Any, clock: Clock) -> Finding:
     return Finding(finding.what, "warning", f"{found}, its clock is {apart:.1f} s {side} ours", fix)
 
 
-async def _check(role: str, given: Any, clock: Clock) -> Finding:
+async def _check(role: str, shown: str | None, backend: Any, clock: Clock) -> Finding:
     try:
         started = time.perf_counter()
-        backend: Any = open_backend(role, given, clock) if isinstance(given, str) else given
         await backend.open()
         took = (time.perf_counter() - started) * 1000
         try:
-            return await with_server(
-                Finding(role, "ok", f"{shown_backend(given)} was opened in {took:.1f} ms"), backend, clock
-            )
+            return await with_server(Finding(role, "ok", f"{shown} was opened in {took:.1f} ms"), backend, clock)
         finally:
             await backend.close()
     except CatgaError as error:

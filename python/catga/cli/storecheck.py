@@ -33,7 +33,7 @@ async def check_app(app: Catga) -> list[Finding]:
 async def _check_store(app: Catga) -> list[Finding]:
     shown = shown_backend(app.store) or ""
     try:
-        store: Any = open_backend("store", app.store, app.clock) if isinstance(app.store, str) else app.store
+        store: Any = open_backend("store", app.store, app.clock)
         await store.open()
     except CatgaError as error:
         return [wrong("store", error)]

@@ -36,7 +36,7 @@ async def letters_of(app: Catga | None, url: str | None) -> AsyncGenerator[DeadL
 def existing(store: Any) -> Any:
     """A store that is there: looking for dead letters must not make an empty file of a mistyped name."""
     try:
-        found = open_backend("store", store, SystemClock()) if isinstance(store, str) else store
+        found = open_backend("store", store, SystemClock())
     except ConfigurationError as error:
         raise UsageError.of(error) from error
     file = file_of(found)

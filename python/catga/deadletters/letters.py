@@ -46,8 +46,8 @@ class DeadLetters:
         """Of a store's URL, or of a store that may be open already. `transport` is that of the app: where it is another
         than the store's own queue, bytes that found no handler go back to it through the outbox."""
         clock = clock or SystemClock()
-        opened: Store = open_backend("store", store, clock) if isinstance(store, str) else store
-        carrier = open_backend("transport", transport, clock) if isinstance(transport, str) else transport
+        opened: Store = open_backend("store", store, clock)
+        carrier = open_backend("transport", transport, clock)
         await opened.open()
         try:
             if (

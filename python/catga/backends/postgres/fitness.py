@@ -2,9 +2,9 @@
 
 import logging
 
+from catga.backends.fitness import refuse
 from catga.backends.postgres.database import Connection
 from catga.backends.postgres.options import PostgresOptions
-from catga.errors import StoreMismatch
 
 log: logging.Logger = logging.getLogger("catga.postgres")
 
@@ -37,10 +37,4 @@ async def check_server(connection: Connection, options: PostgresOptions) -> None
                 "%s: full_page_writes is off: unless its disk writes whole pages at once, a power failure may leave torn ones",
                 options.identity,
             )
-    if mistakes:
-        raise StoreMismatch(
-            f"PostgreSQL cannot keep what is promised: {'; '.join(what for what, _ in mistakes)}",
-            where=options.identity,
-            why="the server is set up for speed, or is an old one",
-            fix="; ".join(fix for _, fix in mistakes),
-        )
+    refuse("PostgreSQL", options.identity, "the server is set up for speed, or is an old one", mistakes)

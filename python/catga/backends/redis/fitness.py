@@ -4,8 +4,8 @@ import logging
 
 from redis.exceptions import ResponseError
 
+from catga.backends.fitness import refuse
 from catga.backends.redis.link import Link
-from catga.errors import StoreMismatch
 from catga.ports.server import Server
 
 log: logging.Logger = logging.getLogger("catga.redis")
@@ -42,13 +42,7 @@ async def check_server(link: Link) -> None:
                 " CONFIG SET appendfsync always, and ask for it with ?durability=always",
                 options.where,
             )
-    if mistakes:
-        raise StoreMismatch(
-            f"Redis cannot keep what is promised: {'; '.join(what for what, _ in mistakes)}",
-            where=options.where,
-            why="the server is set up for a cache",
-            fix="; ".join(fix for _, fix in mistakes),
-        )
+    refuse("Redis", options.where, "the server is set up for a cache", mistakes)
 
 
 async def server(link: Link) -> Server:
