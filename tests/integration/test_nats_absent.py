@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from nats.aio.client import Client
 
 from catga.backends.nats import NatsOptions
 from catga.backends.nats.link import Link
@@ -39,6 +40,17 @@ def test_nobody_is_there() -> None:
 
 def test_somebody_is_there_who_says_nothing(silent: str) -> None:
     assert refused(silent).fix
+
+
+def test_a_driver_that_swallows_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def select(_: Client) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(Client, "_select_next_server", select)
+    assert refused("nats://127.0.0.1:1").fix
 
 
 def test_a_wrong_password() -> None:

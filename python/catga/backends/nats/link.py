@@ -67,20 +67,24 @@ class Link:
         if self._client is not None:
             return
         client = Client()
+        connecting: asyncio.Task[None] = asyncio.ensure_future(
+            client.connect(  # pyright: ignore[reportUnknownMemberType]
+                self.options.server,
+                name="catga",
+                connect_timeout=max(1, round(self.options.timeout)),
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                allow_reconnect=True,
+                error_cb=self._troubled,
+                disconnected_cb=self._lost,
+            )
+        )
         try:
             # Left alone, the driver tries for ever and says nothing.
             async with asyncio.timeout(self.options.timeout):
-                await client.connect(  # pyright: ignore[reportUnknownMemberType]
-                    self.options.server,
-                    name="catga",
-                    connect_timeout=max(1, round(self.options.timeout)),
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.1,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                    allow_reconnect=True,
-                    error_cb=self._troubled,
-                    disconnected_cb=self._lost,
-                )
+                await asyncio.shield(connecting)
         except BaseException as error:
+            await _ended(connecting)
             await client.close()
             if isinstance(error, Exception):
                 raise transport_error(client.last_error or error, self.where) from error
@@ -201,3 +205,11 @@ class Link:
         log.debug("%s: %s", self.where, error)
         if self._heard_of is not None:
             self._heard_of(error)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancels until it ends: Python 3.11's `wait_for` swallows a cancellation that comes just when what it waits for fails,
+    and the driver tries again."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
